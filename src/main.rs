@@ -1,1 +1,2 @@
+//! Start.
 fn main() {}

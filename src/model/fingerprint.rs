@@ -1,0 +1,231 @@
+//! What makes two alerts the same, and two alerts of one group: keyed 128-bit hashes.
+//!
+//! The key is made at first start and kept in the state, so that nobody outside can craft an alert which hides in
+//! another's incident, and a restart or a standby still recognises what it knew. `replay` uses `HashKey::FIXED`.
+//! Hash: SipHash-2-4 with 128 bits (Aumasson and Bernstein, 2012), from the `siphasher` crate.
+
+use std::fmt;
+use std::hash::Hasher as _;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
+
+/// The secret of all stable hashes of one installation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct HashKey(pub [u8; 16]);
+
+impl HashKey {
+    /// The key of `replay`, tests and benches: results can be compared between runs and machines.
+    pub const FIXED: Self = Self(*b"tidegate replay!");
+
+    fn hasher(self, purpose: u8) -> SipHasher24 {
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        hasher.write_u8(purpose); // One key, several independent functions.
+        hasher
+    }
+}
+
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashKey(secret)")
+    }
+}
+
+const PURPOSE_LABEL: u8 = 1;
+const PURPOSE_FINGERPRINT: u8 = 2;
+const PURPOSE_GROUP: u8 = 3;
+const PURPOSE_INCIDENT: u8 = 4;
+const PURPOSE_ORIGIN: u8 = 5;
+
+macro_rules! hash_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name(pub u128);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:032x}", self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({:032x})", stringify!($name), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                    return Err(format!("{text:?} is not 32 hexadecimal digits"));
+                }
+                u128::from_str_radix(text, 16).map(Self).map_err(|error| error.to_string())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+// A macro because the three types differ in nothing but what must not be confused: their meaning.
+hash_type! {
+    /// Identity of an alert: equal for equal identity labels, whatever their order.
+    Fingerprint
+}
+hash_type! {
+    /// Identity of a group key: window rule and the values of its `group_by` labels.
+    GroupHash
+}
+hash_type! {
+    /// Identity of an incident, computed from its opening record; shown as 32 hexadecimal digits.
+    IncidentId
+}
+
+/// Adds up label by label, so that their order does not matter and nothing has to be sorted.
+#[derive(Clone, Copy)]
+pub struct FingerprintBuilder {
+    key: HashKey,
+    sum: u128,
+    n_labels: u64,
+}
+
+impl FingerprintBuilder {
+    /// The empty label set under `key`.
+    #[must_use]
+    pub const fn new(key: HashKey) -> Self {
+        Self { key, sum: 0, n_labels: 0 }
+    }
+
+    /// Adds one identity label.
+    pub fn label(&mut self, name: &str, value: &str) {
+        let mut hasher = self.key.hasher(PURPOSE_LABEL);
+        hasher.write_u64(name.len() as u64); // The border between name and value counts.
+        hasher.write(name.as_bytes());
+        hasher.write(value.as_bytes());
+        self.sum = self.sum.wrapping_add(hasher.finish128().as_u128());
+        self.n_labels += 1;
+    }
+
+    /// The fingerprint of what was added.
+    #[must_use]
+    pub fn finish(self) -> Fingerprint {
+        let mut hasher = self.key.hasher(PURPOSE_FINGERPRINT);
+        hasher.write_u64(self.n_labels);
+        hasher.write(&self.sum.to_le_bytes());
+        Fingerprint(hasher.finish128().as_u128())
+    }
+}
+
+/// The hash of a group key. `labels` in the order of the rule's `group_by`.
+#[must_use]
+pub fn group_hash<'a>(key: HashKey, rule: &str, labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> GroupHash {
+    let mut hasher = key.hasher(PURPOSE_GROUP);
+    let mut text = |part: &str| {
+        hasher.write_u64(part.len() as u64);
+        hasher.write(part.as_bytes());
+    };
+    text(rule);
+    for (name, value) in labels {
+        text(name);
+        text(value);
+    }
+    GroupHash(hasher.finish128().as_u128())
+}
+
+/// Where a record came from, as a number: source name and partition name (empty where there are no partitions).
+#[must_use]
+pub fn origin(source: &str, partition: &str) -> u64 {
+    let mut hasher = HashKey::FIXED.hasher(PURPOSE_ORIGIN); // Not a secret: it only keeps origins apart.
+    hasher.write_u64(source.len() as u64);
+    hasher.write(source.as_bytes());
+    hasher.write(partition.as_bytes());
+    hasher.finish128().as_u128() as u64
+}
+
+/// The id of the incident that the alert at this place opened: same record, same id, whatever happens in between.
+#[must_use]
+pub fn incident_id(key: HashKey, group: GroupHash, origin: u64, position: u64, index: u32) -> IncidentId {
+    let mut hasher = key.hasher(PURPOSE_INCIDENT);
+    hasher.write(&group.0.to_le_bytes());
+    hasher.write_u64(origin);
+    hasher.write_u64(position);
+    hasher.write_u32(index);
+    IncidentId(hasher.finish128().as_u128())
+}
+
+/// The fingerprint Alertmanager shows for the same label set: FNV-1a with 64 bits over name, 0xFF, value, 0xFF in the
+/// order of names (Prometheus `model.LabelSet.Fingerprint`), as 16 hexadecimal digits.
+#[must_use]
+pub fn alertmanager_fingerprint<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let mut sorted: Vec<(&str, &str)> = labels.into_iter().collect();
+    sorted.sort_unstable();
+    let mut hash = OFFSET;
+    for (name, value) in sorted {
+        for byte in name.bytes().chain([0xFF]).chain(value.bytes()).chain([0xFF]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(PRIME);
+        }
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fingerprint(key: HashKey, labels: &[(&str, &str)]) -> Fingerprint {
+        let mut builder = FingerprintBuilder::new(key);
+        labels.iter().for_each(|(name, value)| builder.label(name, value));
+        builder.finish()
+    }
+
+    const LABELS: [(&str, &str); 3] = [("alertname", "HighLatency"), ("service", "checkout"), ("severity", "critical")];
+
+    #[test]
+    fn golden_values() {
+        // Stored in state and shown to users: a change here breaks every installation.
+        assert_eq!(fingerprint(HashKey::FIXED, &LABELS).to_string(), "ac5b56d5497d4509a15b18877f9c75a0");
+        assert_eq!(fingerprint(HashKey::FIXED, &[]).to_string(), "d1f64ebdedf8f5a6cc109e326e897a18");
+        let group = group_hash(HashKey::FIXED, "default", [("cluster", "eu-1"), ("service", "checkout")]);
+        assert_eq!(group.to_string(), "2b085381e41fb6fbfb254f8e351d13b4");
+        let opening = incident_id(HashKey::FIXED, group, origin("kafka", "alerts/3"), 42, 7);
+        assert_eq!(opening.to_string(), "adcc8fecfda74a741d7d7721d54bb89b");
+        // Prometheus: model.LabelSet{}.Fingerprint() is the FNV offset basis.
+        assert_eq!(format!("{:016x}", alertmanager_fingerprint([])), "cbf29ce484222325");
+        assert_eq!(format!("{:016x}", alertmanager_fingerprint(LABELS)), "c75f68922c9ebc87");
+    }
+
+    #[test]
+    fn order_does_not_matter_but_borders_and_keys_do() {
+        let mut turned = LABELS;
+        turned.reverse();
+        let plain = fingerprint(HashKey::FIXED, &LABELS);
+        assert_eq!(plain, fingerprint(HashKey::FIXED, &turned));
+        assert_ne!(plain, fingerprint(HashKey([7; 16]), &LABELS));
+        assert_ne!(fingerprint(HashKey::FIXED, &[("a", "bc")]), fingerprint(HashKey::FIXED, &[("ab", "c")]));
+        assert_ne!(fingerprint(HashKey::FIXED, &[("a", "b"), ("a", "b")]), fingerprint(HashKey::FIXED, &[]));
+    }
+
+    #[test]
+    fn ids_read_what_they_write() {
+        let id = IncidentId(0x00ff);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("00ff".parse::<IncidentId>().is_err());
+        assert!("+0000000000000000000000000000000".parse::<IncidentId>().is_err());
+    }
+}

@@ -1,0 +1,224 @@
+//! Time as the engine sees it: milliseconds since the Unix epoch, always an argument.
+//!
+//! The only file of the library that reads a clock (`SystemClock`, `Stopwatch`); everything else is told what time it is.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A point in time: milliseconds since 1970-01-01T00:00:00Z, negative before. Arithmetic saturates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+/// A length of time in milliseconds. Arithmetic saturates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub i64);
+
+impl Timestamp {
+    /// Before every other time; also stands for "not given" where a field says so.
+    pub const MIN: Self = Self(i64::MIN);
+    /// After every other time: a deadline that never comes.
+    pub const MAX: Self = Self(i64::MAX);
+
+    /// Reads RFC 3339 with any offset and up to nanoseconds (cut to milliseconds, towards the past).
+    ///
+    /// `None` when the text is no such time or lies outside the years -9999 to 9999.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_utc(text.as_bytes()).or_else(|| {
+            let parsed: jiff::Timestamp = text.parse().ok()?;
+            Some(Self(parsed.as_nanosecond().div_euclid(1_000_000) as i64))
+        })
+    }
+}
+
+/// The common form `YYYY-MM-DDTHH:MM:SS[.fff...]Z` without the general parser, which costs several times as much.
+fn parse_utc(text: &[u8]) -> Option<Timestamp> {
+    let (head, tail) = text.split_at_checked(19)?;
+    let digits = |from: usize, len: usize| -> Option<i64> {
+        head.get(from..from + len)?
+            .iter()
+            .try_fold(0_i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    };
+    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    if separators.iter().any(|(at, byte)| head.get(*at) != Some(byte)) {
+        return None;
+    }
+    let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
+    let (hour, minute, second) = (digits(11, 2)?, digits(14, 2)?, digits(17, 2)?);
+    if !(1..=12).contains(&month) || !(1..=28).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return None; // Days 29 to 31 and leap seconds go to the general parser.
+    }
+    let millis = match tail {
+        b"Z" => 0,
+        [b'.', fraction @ .., b'Z'] if !fraction.is_empty() && fraction.len() <= 9 => {
+            let mut value = 0_i64;
+            for index in 0..3 {
+                let digit = fraction.get(index).copied().unwrap_or(b'0');
+                value = value * 10 + i64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
+            }
+            if !fraction.iter().all(u8::is_ascii_digit) {
+                return None;
+            }
+            value
+        }
+        _ => return None,
+    };
+    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+    Some(Timestamp(seconds * 1_000 + millis))
+}
+
+/// Days since 1970-01-01 of a proleptic Gregorian date, by counting in 400-year eras that start in March.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with milliseconds; times outside the calendar are shown as plain milliseconds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(time) => write!(f, "{time:.3}"),
+            Err(_) => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format_args!("{text:?} is no RFC 3339 time")))
+    }
+}
+
+impl Add<Millis> for Timestamp {
+    type Output = Self;
+    fn add(self, span: Millis) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+impl Sub<Millis> for Timestamp {
+    type Output = Self;
+    fn sub(self, span: Millis) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+}
+
+impl Sub for Timestamp {
+    type Output = Millis;
+    fn sub(self, other: Self) -> Millis {
+        Millis(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Millis {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// Whole seconds.
+    #[must_use]
+    pub const fn seconds(seconds: i64) -> Self {
+        Self(seconds * 1_000)
+    }
+
+    /// Whole minutes.
+    #[must_use]
+    pub const fn minutes(minutes: i64) -> Self {
+        Self(minutes * 60_000)
+    }
+
+    /// Whole hours.
+    #[must_use]
+    pub const fn hours(hours: i64) -> Self {
+        Self(hours * 3_600_000)
+    }
+
+    /// The same as a standard duration; negative lengths become zero.
+    #[must_use]
+    pub fn to_duration(self) -> std::time::Duration {
+        std::time::Duration::from_millis(u64::try_from(self.0).unwrap_or(0))
+    }
+}
+
+/// Something that tells the wall-clock time. A trait because tests and the simulation bring their own.
+pub trait Clock: Send {
+    /// The wall-clock time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The clock of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Timestamp(since.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// A monotonic stopwatch, for pacing and latency; never for decisions of the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Time since the start.
+    #[must_use]
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.0.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn reads_and_writes_rfc3339() {
+        for (text, millis) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2026-11-22T08:00:00.5Z", 1_795_334_400_500),
+            ("2026-11-22T10:00:00.500999+02:00", 1_795_334_400_500),
+            ("2024-02-29T23:59:59.999Z", 1_709_251_199_999),
+            ("1969-12-31T23:59:59.999Z", -1),
+            ("0001-01-01T00:00:00Z", -62_135_596_800_000),
+        ] {
+            assert_eq!(Timestamp::parse(text).unwrap(), Timestamp(millis), "{text}");
+        }
+        assert_eq!(Timestamp(1_795_334_400_500).to_string(), "2026-11-22T08:00:00.500Z");
+        for bad in
+            ["", "yesterday", "2026-13-01T00:00:00Z", "2026-11-22", "2026-02-30T00:00:00Z", "2026-11-22T08:00:00.Z"]
+        {
+            assert_eq!(Timestamp::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn fast_and_general_parser_agree() {
+        for day in 0..20_000_i64 {
+            let at = Timestamp(day * 86_400_000 + day * 7_919 % 86_400_000);
+            assert_eq!(Timestamp::parse(&at.to_string()), Some(at));
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! From record to durable incident event: plain threads, synchronous, in the order in which an alert walks through.
+//!
+//! `source` → `sequencer` → `decode` × M → `exchange` → `shard` × N → `correlate` → `epoch` → `sink`. Nothing here knows
+//! tokio or reads a clock; time comes with the records and the sequencer's ticks.
+
+pub mod command;
+pub mod decode;
+pub mod options;
+pub mod outcome;
+pub mod sink;
+pub mod source;
