@@ -1,0 +1,3 @@
+//! Integration tests: one binary, a module per behaviour. They need no service, only the crate and its binary.
+
+mod tidy;
