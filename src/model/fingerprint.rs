@@ -5,7 +5,7 @@
 //! Hash: SipHash-2-4 with 128 bits (Aumasson and Bernstein, 2012), from the `siphasher` crate.
 
 use std::fmt;
-use std::hash::Hasher as _;
+use std::hash::{BuildHasherDefault, Hasher as _};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -182,6 +182,29 @@ pub fn alertmanager_fingerprint<'a>(labels: impl IntoIterator<Item = (&'a str, &
         }
     }
     hash
+}
+
+/// A map keyed by one of the types above, which are keyed hashes already: their bits are used as they are.
+pub type HashedMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<Prehashed>>;
+
+/// Passes on 64 bits of a value that is a keyed hash already. Not for anything else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Prehashed(u64);
+
+impl std::hash::Hasher for Prehashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        self.0 = value as u64;
+    }
 }
 
 #[cfg(test)]

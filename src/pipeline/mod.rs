@@ -3,9 +3,12 @@
 //! `source` → `sequencer` → `decode` × M → `exchange` → `shard` × N → `correlate` → `epoch` → `sink`. Nothing here knows
 //! tokio or reads a clock; time comes with the records and the sequencer's ticks.
 
+pub mod chunk;
 pub mod command;
 pub mod decode;
 pub mod options;
 pub mod outcome;
+pub mod shard;
 pub mod sink;
 pub mod source;
+pub mod state;

@@ -1,0 +1,136 @@
+//! What travels from the sequencer over the decoders to the shards: numbered chunks, and each shard's part of them.
+
+use crate::model::alert::{Severity, Status};
+use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
+use crate::model::time::{Millis, Timestamp};
+use crate::pipeline::source::SourceIndex;
+
+/// The place of an alert in the one sequence of everything: number of the record, index of the alert in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq {
+    /// Number of the record (or tick, or command).
+    pub record: u64,
+    /// Index of the alert in the record.
+    pub index: u32,
+}
+
+/// Something that happens to time or to all shards; takes effect before the alert with the same `Seq`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its place in the sequence.
+    pub seq: Seq,
+    /// What happens.
+    pub kind: StepKind,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// The clock of a source moves on; one that lies behind is ignored.
+    Clock {
+        /// Which source.
+        source: SourceIndex,
+        /// Its clock now.
+        to: Timestamp,
+    },
+    /// The wall clock moves on. Without any such step (replay) record times are all there is.
+    Wall {
+        /// The wall clock now.
+        to: Timestamp,
+    },
+    /// Nobody could send to this source for a while: its deadlines move by that time.
+    Unread {
+        /// Which source.
+        source: SourceIndex,
+        /// For how long.
+        by: Millis,
+    },
+    /// A person resolves an incident.
+    Resolve {
+        /// Which one.
+        incident: IncidentId,
+        /// Who.
+        by: String,
+    },
+    /// The input has ended: the clocks run on until no timer is left.
+    RunOut,
+}
+
+/// A stretch of bytes in a part's arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Number of bytes.
+    pub len: u32,
+}
+
+/// Alertmanager v2 without an `endsAt`: five minutes from the record's time, which only the shard may know.
+pub const ENDS_BY_DEFAULT: Timestamp = Timestamp(i64::MIN + 1);
+
+/// Alertmanager's `resolve_timeout` default. Source: Alertmanager configuration, `global.resolve_timeout`.
+pub const RESOLVE_TIMEOUT: Millis = Millis::minutes(5);
+
+/// One alert, identified and routed; `count` above 1 means that equal repeats right behind it were folded into it.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Place of the first one.
+    pub seq: Seq,
+    /// Record time; `Timestamp::MIN`: the source's clock.
+    pub time: Timestamp,
+    /// Where it came from.
+    pub source: SourceIndex,
+    /// Firing or resolved, by the alert's own word.
+    pub status: Status,
+    /// How bad.
+    pub severity: Severity,
+    /// Index of the window rule.
+    pub rule: u16,
+    /// Identity.
+    pub fingerprint: Fingerprint,
+    /// Group key.
+    pub group: GroupHash,
+    /// `startsAt`, or `Timestamp::MIN`.
+    pub starts_at: Timestamp,
+    /// `endsAt` where it counts, `ENDS_BY_DEFAULT`, or `Timestamp::MIN`.
+    pub ends_at: Timestamp,
+    /// How many alerts this stands for, at least 1.
+    pub count: u32,
+    /// Where the record came from, see `fingerprint::origin`.
+    pub origin: u64,
+    /// Position of the record in its partition.
+    pub position: u64,
+    /// Encoded labels.
+    pub labels: Stretch,
+    /// Encoded annotations.
+    pub annotations: Stretch,
+    /// Generator URL, empty if none.
+    pub url: Stretch,
+}
+
+/// One shard's part of a chunk. Every shard gets one for every chunk, with all steps of the chunk, even if no alert is its own.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    /// Steps in order.
+    pub steps: Vec<Step>,
+    /// Alerts in order.
+    pub arrivals: Vec<Arrival>,
+    /// What the stretches point into.
+    pub arena: Vec<u8>,
+}
+
+impl Part {
+    /// The bytes of a stretch of this part.
+    #[must_use]
+    pub fn bytes(&self, at: Stretch) -> &[u8] {
+        let start = at.start as usize;
+        self.arena.get(start..start + at.len as usize).unwrap_or_default()
+    }
+
+    /// Puts bytes into the arena. Chunks are far below 4 GiB, which the limits on records guarantee.
+    pub fn store(&mut self, bytes: &[u8]) -> Stretch {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        Stretch { start: start as u32, len: bytes.len() as u32 }
+    }
+}

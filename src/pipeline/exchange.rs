@@ -1,0 +1,351 @@
+//! Decodes a chunk, identifies its alerts, folds repeats and routes the rest to the shards by group key.
+//!
+//! Folding changes no result: it merges only alerts of one fingerprint, status and record time between which no clock
+//! moved; whatever the first of them does, the others are plain repeats of it. Rules with a threshold are left alone.
+
+use std::sync::Arc;
+
+use crate::model::alert::{AlertView, Format, Status};
+use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, origin};
+use crate::model::labels;
+use crate::model::time::Timestamp;
+use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, Seq, Step, StepKind};
+use crate::pipeline::decode::{Decoder, Limits, Reject, element_bytes};
+use crate::pipeline::identify::Identifier;
+use crate::pipeline::options::{Options, RecordTime};
+use crate::pipeline::sink::DeadLetter;
+use crate::pipeline::source::{Answer, Batch, PartitionName, RecordRef, Reply, SourceIndex};
+
+/// Work for a decoder: a batch of one source with its place in the sequence.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    /// Number of the chunk, without gaps.
+    pub number: u64,
+    /// Where the batch comes from.
+    pub source: Option<SourceIndex>,
+    /// Number of the batch's first record; the others follow.
+    pub first_record: u64,
+    /// The records.
+    pub batch: Batch,
+    /// Clock steps and commands, in order.
+    pub steps: Vec<Step>,
+    /// The wall clock when the chunk was made; record time of what has none, for dead letters.
+    pub wall: Timestamp,
+}
+
+/// What the epoch must know of a chunk besides what the shards make of it.
+#[derive(Debug, Default)]
+pub struct ChunkReport {
+    /// Number of the chunk.
+    pub number: u64,
+    /// Where it came from.
+    pub source: Option<SourceIndex>,
+    /// Number of the record after its last.
+    pub next_record: u64,
+    /// Records and their bytes.
+    pub n_records: u64,
+    /// Bytes of the records.
+    pub n_bytes: u64,
+    /// Alerts received, those rejected included.
+    pub received: u64,
+    /// Rejected by reason, in the order of `Reject::ALL`.
+    pub rejects: [u64; Reject::ALL.len()],
+    /// What could not be read.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Bodies that are no JSON at all, from senders that were told so: kept as samples only.
+    pub unreadable: Vec<(Reject, Vec<u8>)>,
+    /// Senders and what they will be told.
+    pub replies: Vec<(Reply, Answer)>,
+    /// Positions to go on from.
+    pub positions: Vec<(PartitionName, u64)>,
+    /// The latest record time of the chunk, where the payload tells it.
+    pub payload_clock: Timestamp,
+    /// Time fields that were ignored.
+    pub unusable_times: u64,
+    /// Records that needed the second JSON reader.
+    pub fallbacks: u64,
+}
+
+/// What becomes of a chunk: a part for every shard, and the report.
+#[derive(Debug)]
+pub struct Routed {
+    /// One part per shard, empty ones included.
+    pub parts: Vec<Part>,
+    /// For the epoch.
+    pub report: ChunkReport,
+}
+
+/// Which shard owns a group key: by its hash, unless a reload tied it to another key.
+pub type Placement = Arc<HashedMap<GroupHash, u32>>;
+
+/// The shard that owns a group key.
+#[must_use]
+pub fn shard_of(placement: &Placement, group: GroupHash, n_shards: usize) -> usize {
+    let home = placement.get(&group).map(|shard| *shard as usize).filter(|shard| *shard < n_shards);
+    home.unwrap_or_else(|| (group.0 >> 64) as usize % n_shards.max(1))
+}
+
+/// Decoder, identifier and router of one decoder thread.
+pub struct Exchange {
+    decoder: Decoder,
+    router: Router,
+}
+
+struct Router {
+    options: Arc<Options>,
+    identifier: Identifier,
+    placement: Placement,
+    folds: bool,
+    /// Last arrival of a fingerprint since the last step: (fingerprint, shard, index in the part).
+    recent: Vec<Option<(Fingerprint, u32, u32)>>,
+    scratch: Vec<u8>,
+}
+
+/// Places of the fold table, a power of two; what does not find one is not folded.
+const FOLD_PLACES: usize = 1 << 10;
+
+impl Exchange {
+    /// `folds`: whether repeats may be folded; not where every single alert has to be accounted for by name.
+    #[must_use]
+    pub fn new(options: Arc<Options>, key: HashKey, placement: Placement, folds: bool) -> Self {
+        let identifier = Identifier::new(&options, key);
+        let recent = vec![None; FOLD_PLACES];
+        let router = Router { options, identifier, placement, folds, recent, scratch: Vec::new() };
+        Self { decoder: Decoder::new(Limits::default()), router }
+    }
+
+    /// Takes a chunk apart.
+    pub fn route(&mut self, mut chunk: Chunk) -> Routed {
+        let n_shards = self.router.options.shards;
+        let mut parts: Vec<Part> = (0..n_shards).map(|_| Part::default()).collect();
+        let mut report = ChunkReport {
+            number: chunk.number,
+            source: chunk.source,
+            next_record: chunk.first_record + chunk.batch.records.len() as u64,
+            n_records: chunk.batch.records.len() as u64,
+            n_bytes: chunk.batch.bytes.len() as u64,
+            payload_clock: Timestamp::MIN,
+            ..ChunkReport::default()
+        };
+        let mut steps = Vec::with_capacity(chunk.steps.len());
+        let mut planned = std::mem::take(&mut chunk.steps).into_iter().peekable();
+        let mut replies = std::mem::take(&mut chunk.batch.replies).into_iter().peekable();
+        self.router.recent.fill(None);
+        for (at, record) in chunk.batch.records.iter().enumerate() {
+            let number = chunk.first_record + at as u64;
+            while let Some(step) = planned.next_if(|step| step.seq.record <= number) {
+                steps.push(step);
+                self.router.recent.fill(None);
+            }
+            let has_sender = replies.peek().is_some_and(|(index, _)| *index == at);
+            let answer = self.route_record(&chunk, record, number, has_sender, &mut parts, &mut steps, &mut report);
+            if let Some((_, reply)) = replies.next_if(|(index, _)| *index == at) {
+                report.replies.push((reply, answer));
+            }
+            note_position(&mut report.positions, chunk.batch.partitions.get(usize::from(record.partition)), record.next);
+        }
+        steps.extend(planned);
+        for part in &mut parts {
+            part.steps.clone_from(&steps);
+        }
+        report.fallbacks = self.decoder.take_fallbacks();
+        Routed { parts, report }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the borrowed halves of one chunk; a struct would only name them again")]
+    fn route_record(
+        &mut self,
+        chunk: &Chunk,
+        record: &RecordRef,
+        number: u64,
+        has_sender: bool,
+        parts: &mut [Part],
+        steps: &mut Vec<Step>,
+        report: &mut ChunkReport,
+    ) -> Answer {
+        let Self { decoder, router } = self;
+        let source = chunk.source.unwrap_or(SourceIndex(0));
+        let options = router.options.clone();
+        let source_options = options.sources.get(usize::from(source.0));
+        let name = source_options.map_or("", |source| source.name.as_str());
+        let in_payload = source_options.is_some_and(|source| source.time == RecordTime::Payload);
+        let partition = chunk.batch.partitions.get(usize::from(record.partition)).map_or("", |name| &**name);
+        let place = Place {
+            source,
+            origin: origin(name, partition),
+            position: record.position,
+            format: record.format,
+            time: record.time,
+            in_payload,
+        };
+        let bytes = chunk.batch.record_bytes(record);
+        let mut rejected: Vec<(u32, Reject)> = Vec::new();
+        let mut accepted = 0_u32;
+        let whole = decoder.decode(record.format, bytes, &mut |index, alert| {
+            report.received += 1;
+            match alert {
+                Ok(alert) => {
+                    accepted += 1;
+                    report.unusable_times += u64::from(alert.unusable_times);
+                    let seq = Seq { record: number, index };
+                    router.route_alert(&alert, seq, &place, parts, steps, report);
+                }
+                Err(reject) => rejected.push((index, reject)),
+            }
+        });
+        let letter = |index: Option<u32>, reason: Reject, bytes: Vec<u8>, len: usize| DeadLetter {
+            source: name.to_owned(),
+            partition: partition.to_owned(),
+            position: record.position,
+            index,
+            reason,
+            at: if record.time == Timestamp::MIN { chunk.wall } else { record.time },
+            original_len: len as u64,
+            bytes,
+        };
+        if let Err(reject) = whole {
+            report.received += 1;
+            count_reject(report, reject);
+            let kept = bytes.get(..bytes.len().min(DEAD_LETTER_BYTES_MAX)).unwrap_or_default().to_vec();
+            if has_sender {
+                report.unreadable.push((reject, kept)); // The sender knows; it must not be able to fill the disk.
+            } else {
+                report.dead_letters.push(letter(None, reject, kept, bytes.len()));
+            }
+            return Answer::Unreadable(reject);
+        }
+        for (index, reject) in &rejected {
+            count_reject(report, *reject);
+            let element = element_bytes(record.format, bytes, *index).unwrap_or_else(|| bytes.to_vec());
+            let len = element.len();
+            report.dead_letters.push(letter(Some(*index), *reject, element, len));
+        }
+        Answer::Durable { accepted, rejected }
+    }
+}
+
+/// A dead letter keeps this many bytes of a record that is too large, else all of it (records are at most 1 MiB, bodies 8).
+const DEAD_LETTER_BYTES_MAX: usize = 64 << 10;
+
+fn count_reject(report: &mut ChunkReport, reject: Reject) {
+    if let Some(count) = report.rejects.get_mut(reject as usize) {
+        *count += 1;
+    }
+}
+
+fn note_position(positions: &mut Vec<(PartitionName, u64)>, partition: Option<&PartitionName>, next: u64) {
+    let Some(partition) = partition else { return };
+    match positions.iter_mut().find(|(known, _)| known == partition) {
+        Some((_, known)) => *known = next,
+        None => positions.push((partition.clone(), next)),
+    }
+}
+
+/// Where a record stands, for all of its alerts.
+struct Place {
+    source: SourceIndex,
+    origin: u64,
+    position: u64,
+    format: Format,
+    time: Timestamp,
+    in_payload: bool,
+}
+
+impl Router {
+    fn route_alert(
+        &mut self,
+        alert: &AlertView<'_>,
+        seq: Seq,
+        place: &Place,
+        parts: &mut [Part],
+        steps: &mut Vec<Step>,
+        report: &mut ChunkReport,
+    ) {
+        let time = if place.in_payload {
+            alert.received_at.or(alert.starts_at).unwrap_or(Timestamp::MIN)
+        } else {
+            place.time
+        };
+        if place.in_payload && time > report.payload_clock {
+            report.payload_clock = time;
+            steps.push(Step { seq, kind: StepKind::Clock { source: place.source, to: time } });
+            self.recent.fill(None);
+        }
+        self.scratch.clear();
+        labels::encode(alert.labels.iter().copied(), &mut self.scratch);
+        let known = self.identifier.identify(place.source, &self.scratch);
+        let ends_at = match (place.format, alert.ends_at) {
+            (Format::AlertmanagerV2, None) => ENDS_BY_DEFAULT,
+            (Format::AlertmanagerV2, Some(at)) => at,
+            _ => Timestamp::MIN,
+        };
+        let mut arrival = Arrival {
+            seq,
+            time,
+            source: place.source,
+            status: alert.status,
+            severity: known.severity,
+            rule: known.rule,
+            fingerprint: known.fingerprint,
+            group: known.group,
+            starts_at: alert.starts_at.unwrap_or(Timestamp::MIN),
+            ends_at,
+            count: 1,
+            origin: place.origin,
+            position: place.position,
+            labels: Default::default(),
+            annotations: Default::default(),
+            url: Default::default(),
+        };
+        let shard = shard_of(&self.placement, known.group, parts.len());
+        if self.fold(&arrival, shard, parts) {
+            return;
+        }
+        let Some(part) = parts.get_mut(shard) else { return };
+        arrival.labels = part.store(&self.scratch);
+        if alert.status == Status::Firing {
+            self.scratch.clear();
+            labels::encode(alert.annotations.iter().copied(), &mut self.scratch);
+            arrival.annotations = part.store(&self.scratch);
+            arrival.url = part.store(alert.generator_url.unwrap_or_default().as_bytes());
+        }
+        self.remember(&arrival, shard, part.arrivals.len());
+        part.arrivals.push(arrival);
+    }
+
+    fn may_fold(&self, arrival: &Arrival) -> bool {
+        let rule = self.options.rules.get(usize::from(arrival.rule));
+        self.folds && rule.is_some_and(|rule| rule.open_after.count <= 1)
+    }
+
+    /// Adds the alert to an equal one right before it, if there is one.
+    fn fold(&self, arrival: &Arrival, shard: usize, parts: &mut [Part]) -> bool {
+        if !self.may_fold(arrival) {
+            return false;
+        }
+        let Some(Some((fingerprint, home, index))) = self.recent.get(fold_place(arrival)) else { return false };
+        if *fingerprint != arrival.fingerprint || *home as usize != shard {
+            return false;
+        }
+        let before = parts.get_mut(shard).and_then(|part| part.arrivals.get_mut(*index as usize));
+        let Some(before) = before else { return false };
+        let same = before.status == arrival.status
+            && before.time == arrival.time
+            && before.severity == arrival.severity
+            && before.starts_at == arrival.starts_at
+            && before.ends_at == arrival.ends_at
+            && before.group == arrival.group;
+        before.count += u32::from(same);
+        same
+    }
+
+    fn remember(&mut self, arrival: &Arrival, shard: usize, index: usize) {
+        if let Some(place) = self.recent.get_mut(fold_place(arrival)) {
+            *place = Some((arrival.fingerprint, shard as u32, index as u32));
+        }
+    }
+}
+
+fn fold_place(arrival: &Arrival) -> usize {
+    (arrival.fingerprint.0 >> 32) as usize % FOLD_PLACES
+}

@@ -1,0 +1,189 @@
+//! From labels to identity: fingerprint, window rule, group key, severity; computed once per distinct label text.
+//!
+//! Repeats find it through a keyed hash of their raw label text, whose key is drawn per process, so that nobody outside
+//! can aim at one place of the cache. A lost place only costs the computation.
+
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+
+use crate::model::alert::Severity;
+use crate::model::fingerprint::{Fingerprint, FingerprintBuilder, GroupHash, HashKey, group_hash};
+use crate::model::labels::Pairs;
+use crate::pipeline::options::{Identity, Options, SourceOptions, WindowRule};
+use crate::pipeline::source::SourceIndex;
+
+/// Places in the cache, a power of two. 4 MiB; several times the distinct fingerprints that are hot at one time.
+const PLACES: usize = 1 << 16;
+
+/// What is known of a label text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Identity of the alert.
+    pub fingerprint: Fingerprint,
+    /// Group key.
+    pub group: GroupHash,
+    /// Index of the window rule.
+    pub rule: u16,
+    /// From the label `severity`.
+    pub severity: Severity,
+}
+
+/// Computes and remembers identities. One per decoder: it is not shared.
+pub struct Identifier {
+    rules: Arc<[WindowRule]>,
+    sources: Arc<[SourceOptions]>,
+    key: HashKey,
+    cache_key: [u8; 16],
+    cache: Vec<Option<(u128, Known)>>,
+}
+
+impl Identifier {
+    /// An identifier with an empty cache.
+    #[must_use]
+    pub fn new(options: &Options, key: HashKey) -> Self {
+        let random = || std::hash::RandomState::new().build_hasher().finish().to_le_bytes();
+        let mut cache_key = [0; 16];
+        cache_key.iter_mut().zip(random().into_iter().chain(random())).for_each(|(byte, drawn)| *byte = drawn);
+        Self { rules: options.rules.clone(), sources: options.sources.clone(), key, cache_key, cache: vec![None; PLACES] }
+    }
+
+    /// The identity of a label set, given in the encoding of `model::labels`.
+    pub fn identify(&mut self, source: SourceIndex, encoded: &[u8]) -> Known {
+        let mut hasher = SipHasher13::new_with_key(&self.cache_key);
+        hasher.write_u8(source.0);
+        hasher.write(encoded);
+        let text = hasher.finish128().as_u128();
+        let place = text as usize % PLACES;
+        if let Some(Some((known_text, known))) = self.cache.get(place)
+            && *known_text == text
+        {
+            return *known;
+        }
+        let known = self.compute(source, encoded);
+        if let Some(place) = self.cache.get_mut(place) {
+            *place = Some((text, known));
+        }
+        known
+    }
+
+    fn compute(&self, source: SourceIndex, encoded: &[u8]) -> Known {
+        let labels: Vec<(&str, &str)> = Pairs(encoded).collect();
+        let identity = self.sources.get(usize::from(source.0)).map(|source| source.identity.as_ref());
+        let value_of = |name: &str| labels.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let matching = |rule: &WindowRule| rule.matchers.iter().all(|matcher| matcher.matches(&labels));
+        // The configuration check guarantees a last rule that matches everything.
+        let rule = self.rules.iter().position(matching).unwrap_or(0);
+        let group = self.rules.get(rule).map_or_else(GroupHash::default, |rule| {
+            group_hash(self.key, &rule.name, rule.group_labels(value_of))
+        });
+        Known {
+            fingerprint: fingerprint_of(self.key, identity.unwrap_or(&Identity::default()), &labels),
+            group,
+            rule: rule as u16,
+            severity: value_of("severity").map_or(Severity::Unknown, Severity::from_label),
+        }
+    }
+}
+
+/// The fingerprint of a label set under an identity: aliases resolved, volatile parts masked, the rest as it is.
+#[must_use]
+pub fn fingerprint_of(key: HashKey, identity: &Identity, labels: &[(&str, &str)]) -> Fingerprint {
+    let mut builder = FingerprintBuilder::new(key);
+    let has = |name: &str| labels.iter().any(|(known, _)| *known == name);
+    for (name, value) in labels {
+        let Some(canonical) = canonical_name(identity, name, &has) else { continue };
+        let counts = identity.labels.is_empty() || identity.labels.iter().any(|wanted| wanted == canonical);
+        if !counts || identity.drop.iter().any(|dropped| dropped == canonical) {
+            continue;
+        }
+        let mut masked = std::borrow::Cow::Borrowed(*value);
+        for mask in &identity.mask {
+            if mask.label.as_deref().is_none_or(|label| label == canonical)
+                && let std::borrow::Cow::Owned(replaced) = mask.pattern.replace_all(&masked, mask.replace.as_str())
+            {
+                masked = std::borrow::Cow::Owned(replaced);
+            }
+        }
+        builder.label(canonical, &masked);
+    }
+    builder.finish()
+}
+
+/// The name under which a label counts; `None` if another label of the set already stands for the same thing.
+fn canonical_name<'a>(identity: &'a Identity, name: &'a str, has: &impl Fn(&str) -> bool) -> Option<&'a str> {
+    let Some((_, canonical)) = identity.alias.iter().find(|(alias, _)| alias == name) else { return Some(name) };
+    let first = identity.alias.iter().find(|(alias, of)| of == canonical && has(alias));
+    let stands_for_it = !has(canonical) && first.is_some_and(|(alias, _)| alias == name);
+    stands_for_it.then_some(canonical)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::labels;
+    use crate::model::matcher::Matcher;
+    use crate::pipeline::options::Mask;
+
+    fn of(identity: &Identity, labels: &[(&str, &str)]) -> Fingerprint {
+        fingerprint_of(HashKey::FIXED, identity, labels)
+    }
+
+    #[test]
+    fn identity_drops_masks_and_renames() {
+        let identity = Identity {
+            labels: Vec::new(),
+            drop: vec!["value".to_owned()],
+            mask: vec![Mask {
+                label: Some("pod".to_owned()),
+                pattern: regex::Regex::new("-[a-z0-9]{5}$").unwrap(),
+                replace: "-*".to_owned(),
+            }],
+            alias: vec![("host".to_owned(), "instance".to_owned()), ("hostname".to_owned(), "instance".to_owned())],
+        };
+        let plain = of(&identity, &[("alertname", "A"), ("pod", "web-abc12"), ("instance", "n1")]);
+        for same in [
+            vec![("alertname", "A"), ("pod", "web-zzz99"), ("host", "n1"), ("value", "3")],
+            vec![("hostname", "n1"), ("pod", "web-00000"), ("alertname", "A")],
+            vec![("hostname", "other"), ("instance", "n1"), ("pod", "web-00000"), ("alertname", "A")],
+            vec![("hostname", "other"), ("host", "n1"), ("pod", "web-00000"), ("alertname", "A")],
+        ] {
+            assert_eq!(of(&identity, &same), plain, "{same:?}");
+        }
+        assert_ne!(of(&identity, &[("alertname", "A"), ("pod", "db-abc12"), ("instance", "n1")]), plain);
+        let only = Identity { labels: vec!["alertname".to_owned()], ..Identity::default() };
+        assert_eq!(of(&only, &[("alertname", "A"), ("pod", "x")]), of(&only, &[("alertname", "A")]));
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_wins_and_repeats_agree() {
+        let mut critical = WindowRule::named("critical");
+        critical.matchers = Matcher::parse_all(r#"severity="critical""#).unwrap();
+        let options = Options {
+            decoders: 1,
+            shards: 1,
+            epoch: crate::pipeline::options::EpochOptions::default(),
+            rules: vec![critical, WindowRule::named("default")].into(),
+            sources: vec![SourceOptions::named("http")].into(),
+            samples: 1,
+            config_version: 1,
+        };
+        let mut identifier = Identifier::new(&options, HashKey::FIXED);
+        let mut known = |pairs: &[(&str, &str)]| {
+            let mut encoded = Vec::new();
+            labels::encode(pairs.iter().copied(), &mut encoded);
+            let first = identifier.identify(SourceIndex(0), &encoded);
+            assert_eq!(identifier.identify(SourceIndex(0), &encoded), first);
+            first
+        };
+        let critical = known(&[("alertname", "A"), ("severity", "critical"), ("service", "s")]);
+        let other = known(&[("alertname", "A"), ("severity", "warning"), ("service", "s")]);
+        assert_eq!((critical.rule, critical.severity), (0, Severity::Critical));
+        assert_eq!((other.rule, other.severity), (1, Severity::Warning));
+        assert_ne!(critical.group, other.group, "the rule's name is part of the group key");
+        assert_eq!(known(&[("alertname", "B"), ("service", "s")]).group, other.group);
+        assert_ne!(known(&[("alertname", "B")]).group, known(&[("alertname", "C")]).group);
+    }
+}

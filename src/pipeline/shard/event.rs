@@ -1,0 +1,128 @@
+//! What a shard hands on: group events for level 2, counts for the conservation law, decisions where they are asked for.
+
+use std::collections::BTreeMap;
+
+use crate::model::alert::{Severity, Status};
+use crate::model::fingerprint::{GroupHash, IncidentId};
+use crate::model::incident::{Counts, EventReason, Sample};
+use crate::model::time::Timestamp;
+use crate::pipeline::chunk::Seq;
+use crate::pipeline::outcome::{Outcome, SourceCounts};
+
+/// Where a group event stands in the one order of everything: timers of a step fire before the alert with the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Order {
+    /// Number of the record that caused it or moved the clock past the timer.
+    pub seq: Seq,
+    /// False for what a step caused, true for what the alert itself caused.
+    pub by_alert: bool,
+    /// Due time of the timer; MIN where none is involved.
+    pub due: Timestamp,
+}
+
+/// What happened to a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupEventKind {
+    /// It opened; first event of its incident.
+    Opened,
+    /// It grew, changed or was counted; the reason tells.
+    Changed,
+    /// No member fires any more, or a person resolved it.
+    Resolved,
+    /// It fires again.
+    Reopened,
+    /// It left the state; no event of this incident follows.
+    Retired,
+}
+
+/// A group event with the group as it is at that moment.
+#[derive(Clone, Debug)]
+pub struct GroupEvent {
+    /// Its place.
+    pub order: Order,
+    /// What happened.
+    pub kind: GroupEventKind,
+    /// Why.
+    pub reason: EventReason,
+    /// The group key.
+    pub group: GroupHash,
+    /// The incident that the group opened.
+    pub incident: IncidentId,
+    /// The group's state; absent for `Retired`.
+    pub view: Option<Box<GroupView>>,
+}
+
+/// A group as seen from outside.
+#[derive(Clone, Debug)]
+pub struct GroupView {
+    /// Record time of what happened.
+    pub record_time: Timestamp,
+    /// Whether its sources lie behind.
+    pub catching_up: bool,
+    /// Name of the window rule.
+    pub rule: String,
+    /// Labels that define the group.
+    pub labels: BTreeMap<String, String>,
+    /// Whether any member fires.
+    pub status: Status,
+    /// Worst severity so far.
+    pub severity_max: Severity,
+    /// Record time of the first alert.
+    pub first_seen: Timestamp,
+    /// Record time of the last alert counted.
+    pub last_seen: Timestamp,
+    /// Whether the window has ended.
+    pub window_closed: bool,
+    /// Distinct fingerprints that joined.
+    pub members: u64,
+    /// Their sum modulo 2^128.
+    pub members_sum: u128,
+    /// Members that fire.
+    pub firing: u64,
+    /// Alerts counted.
+    pub counts: Counts,
+    /// Who resolved it.
+    pub resolved_by: Option<String>,
+    /// First members.
+    pub samples: Vec<Sample>,
+    /// The earlier incident of the group key.
+    pub predecessor: Option<IncidentId>,
+}
+
+/// What became of one alert, for `replay --assignments` and `explain`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Which alert.
+    pub seq: Seq,
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// The incident it went to.
+    pub incident: Option<IncidentId>,
+}
+
+/// What a shard gathers between two epochs.
+#[derive(Debug, Default)]
+pub struct Out {
+    /// Group events, in the order of each group.
+    pub events: Vec<GroupEvent>,
+    /// Outcomes by source index, and the change of `held`. Received and rejected are counted by the decoders.
+    pub counts: Vec<SourceCounts>,
+    /// Decisions, if they are asked for.
+    pub decisions: Option<Vec<Decision>>,
+    /// Records older than the last of their group, counted as at that last.
+    pub late: u64,
+    /// Members that left because nobody saw or resolved them for `forget_after`.
+    pub expired: u64,
+}
+
+impl Out {
+    /// An empty gathering for that many sources.
+    #[must_use]
+    pub fn new(n_sources: usize, with_decisions: bool) -> Self {
+        Self {
+            counts: vec![SourceCounts::default(); n_sources],
+            decisions: with_decisions.then(Vec::new),
+            ..Self::default()
+        }
+    }
+}

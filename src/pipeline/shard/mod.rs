@@ -1,0 +1,305 @@
+//! Level 1: the only owner of its alerts and windows, and the only place with their control flow.
+//!
+//! `apply` takes a part of a chunk and walks through its steps and alerts in their one order; timers that are due fire
+//! between records. No channel, no clock, no log, no configuration beyond the rules. The life of an alert is in
+//! `place.rs`, of a threshold in `hold.rs`, what timers do in `due.rs`, what is told in `emit.rs`, what is written to
+//! the state in `save.rs`.
+
+mod arena;
+mod clocks;
+mod dedup;
+mod due;
+mod emit;
+pub mod event;
+mod group;
+mod hold;
+mod place;
+mod save;
+mod timers;
+
+use std::sync::Arc;
+
+use crate::model::alert::Status;
+use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, IncidentId};
+use crate::model::time::Timestamp;
+use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, RESOLVE_TIMEOUT, Seq, Step, StepKind};
+use crate::pipeline::options::{Options, SourceOptions, WindowRule};
+use crate::pipeline::outcome::Outcome;
+use crate::pipeline::source::SourceIndex;
+
+use arena::Arena;
+use clocks::Clocks;
+use dedup::{Dedup, Unsaved};
+use event::{Decision, Order, Out};
+use group::{EndCause, Group};
+
+/// What is happening, for everything that depends on when.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    order: Order,
+    /// Record time, or due time of the timer.
+    time: Timestamp,
+    /// Emission time: arrival once caught up.
+    emission: Timestamp,
+}
+
+/// What the state sweep and the next epoch need to know of changes.
+#[derive(Debug, Default)]
+struct Changes {
+    members: Vec<u32>,
+    groups: Vec<u32>,
+    gone_members: Vec<Fingerprint>,
+    gone_groups: Vec<IncidentId>,
+    gone_held: Vec<GroupHash>,
+}
+
+/// A shard.
+#[derive(Debug)]
+pub struct Shard {
+    rules: Arc<[WindowRule]>,
+    sources: Arc<[SourceOptions]>,
+    key: HashKey,
+    n_samples: usize,
+    clocks: Clocks,
+    dedup: Dedup,
+    arena: Arena,
+    groups: Vec<Option<Box<Group>>>,
+    free_groups: Vec<u32>,
+    /// The newest group of each key.
+    by_key: HashedMap<GroupHash, u32>,
+    by_incident: HashedMap<IncidentId, u32>,
+    /// Entries that point to groups which left the state.
+    dead_entries: u64,
+    changes: Changes,
+    sweep: save::SweepCursor,
+    tally: Tally,
+}
+
+/// Sizes, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Live fingerprints.
+    pub fingerprints: u64,
+    /// Windows that take alerts.
+    pub open_windows: u64,
+    /// Incidents that are not resolved.
+    pub open_incidents: u64,
+    /// Bytes of labels in the arena.
+    pub arena_bytes: u64,
+    /// Whether any deadline is open.
+    pub has_deadlines: bool,
+}
+
+impl Shard {
+    /// An empty shard.
+    #[must_use]
+    pub fn new(options: &Options, key: HashKey) -> Self {
+        Self {
+            rules: options.rules.clone(),
+            sources: options.sources.clone(),
+            key,
+            n_samples: options.samples,
+            clocks: Clocks::new(options.sources.len()),
+            dedup: Dedup::new(),
+            arena: Arena::default(),
+            groups: Vec::new(),
+            free_groups: Vec::new(),
+            by_key: HashedMap::default(),
+            by_incident: HashedMap::default(),
+            dead_entries: 0,
+            changes: Changes::default(),
+            sweep: save::SweepCursor::default(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Takes its part of the next chunk. Parts must come in the order of their chunks.
+    pub fn apply(&mut self, part: &Part, out: &mut Out) {
+        let mut steps = part.steps.iter().peekable();
+        for arrival in &part.arrivals {
+            while let Some(step) = steps.next_if(|step| step.seq <= arrival.seq) {
+                self.step(step, out);
+            }
+            self.arrive(part, arrival, out);
+        }
+        for step in steps {
+            self.step(step, out);
+        }
+    }
+
+    /// Sets the clocks of a restored state, before anything is loaded.
+    pub fn set_clocks(&mut self, sources: &[Timestamp], wall: Timestamp) {
+        for (index, clock) in sources.iter().enumerate() {
+            self.clocks.move_source(SourceIndex(index as u8), *clock);
+        }
+        self.clocks.move_wall(wall);
+    }
+
+    /// Sizes now.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        Tally {
+            fingerprints: self.dedup.len() as u64 - self.dead_entries,
+            arena_bytes: self.arena.bytes() as u64,
+            has_deadlines: self.clocks.has_tickets(),
+            ..self.tally
+        }
+    }
+
+    fn step(&mut self, step: &Step, out: &mut Out) {
+        let moved = match &step.kind {
+            StepKind::Clock { source, to } => self.clocks.move_source(*source, *to),
+            StepKind::Wall { to } => self.clocks.move_wall(*to),
+            StepKind::Unread { source, by } => {
+                self.move_deadlines(*source, *by);
+                false
+            }
+            StepKind::Resolve { incident, by } => {
+                self.resolve_by_person(step.seq, *incident, by, out);
+                false
+            }
+            StepKind::RunOut => {
+                self.clocks.run_out();
+                true
+            }
+        };
+        if moved {
+            self.run_due(step.seq, out);
+        }
+    }
+
+    fn arrive(&mut self, part: &Part, arrival: &Arrival, out: &mut Out) {
+        let time = if arrival.time == Timestamp::MIN { self.clocks.source(arrival.source) } else { arrival.time };
+        let ends_at = if arrival.ends_at == ENDS_BY_DEFAULT { time + RESOLVE_TIMEOUT } else { arrival.ends_at };
+        let ended = ends_at != Timestamp::MIN && ends_at <= time;
+        let arrival = Arrival { time, ends_at, ..*arrival };
+        let slot = self.live_entry(arrival.fingerprint);
+        if arrival.status == Status::Resolved || ended {
+            self.resolve(slot, &arrival, out);
+        } else {
+            self.fire(slot, part, &arrival, out);
+        }
+    }
+
+    /// The moment of an alert that goes to this group.
+    fn moment(&mut self, group: u32, arrival: &Arrival, time: Timestamp) -> Moment {
+        let feed = self.group(group).map_or(clocks::Feed::default(), |group| group.feed).with(arrival.source);
+        Moment {
+            order: Order { seq: arrival.seq, by_alert: true, due: Timestamp::MIN },
+            time,
+            emission: self.clocks.feed(feed).emission,
+        }
+    }
+
+    fn group(&self, slot: u32) -> Option<&Group> {
+        self.groups.get(slot as usize)?.as_deref()
+    }
+
+    fn group_mut(&mut self, slot: u32) -> Option<&mut Group> {
+        self.groups.get_mut(slot as usize)?.as_deref_mut()
+    }
+
+    /// The rule of a group; `None` if it is gone from the configuration.
+    fn rule_of(&self, group: &Group) -> Option<&WindowRule> {
+        self.rules.get(usize::from(group.rule?))
+    }
+
+    fn add_group(&mut self, group: Group) -> u32 {
+        let boxed = Some(Box::new(group));
+        match self.free_groups.pop() {
+            Some(slot) => {
+                if let Some(place) = self.groups.get_mut(slot as usize) {
+                    *place = boxed;
+                }
+                slot
+            }
+            None => {
+                self.groups.push(boxed);
+                (self.groups.len() - 1) as u32
+            }
+        }
+    }
+
+    /// The entry of a fingerprint, unless its group has left the state; then the entry leaves now.
+    fn live_entry(&mut self, fingerprint: Fingerprint) -> Option<u32> {
+        let slot = self.dedup.find(fingerprint)?;
+        let group = self.dedup.get(slot)?.group;
+        if self.group(group).is_some_and(|group| !group.retired) {
+            return Some(slot);
+        }
+        self.drop_entry(slot);
+        None
+    }
+
+    /// Removes an entry and, with the last entry of a group that left, the group's slot.
+    fn drop_entry(&mut self, slot: u32) {
+        let Some(member) = self.dedup.remove(slot) else { return };
+        self.arena.release(member.labels);
+        self.leave_entry(member.group);
+    }
+
+    /// One entry less points to this group.
+    fn leave_entry(&mut self, group: u32) {
+        let Some(left) = self.group_mut(group) else { return };
+        left.entries -= 1;
+        let (retired, empty) = (left.retired, left.entries == 0);
+        if retired {
+            self.dead_entries -= 1;
+            if empty {
+                self.free_group(group);
+            }
+        }
+    }
+
+    fn free_group(&mut self, slot: u32) {
+        if let Some(place) = self.groups.get_mut(slot as usize) {
+            *place = None;
+            self.free_groups.push(slot);
+        }
+    }
+
+    fn touch_member(&mut self, slot: u32, how: Unsaved) {
+        if let Some(member) = self.dedup.get_mut(slot) {
+            if member.unsaved == Unsaved::No {
+                self.changes.members.push(slot);
+            }
+            member.unsaved = member.unsaved.max(how);
+        }
+    }
+
+    fn touch_group(&mut self, slot: u32) {
+        if let Some(group) = self.groups.get_mut(slot as usize).and_then(Option::as_deref_mut)
+            && group.unsaved == Unsaved::No
+        {
+            group.unsaved = Unsaved::Whole;
+            self.changes.groups.push(slot);
+        }
+    }
+
+    /// Counts the one outcome of `n` alerts.
+    fn count(out: &mut Out, arrival: &Arrival, outcome: Outcome, n: u64, incident: Option<IncidentId>) {
+        Self::count_one(out, arrival.source, arrival.seq, outcome, n, incident);
+    }
+
+    fn count_one(out: &mut Out, source: SourceIndex, seq: Seq, outcome: Outcome, n: u64, incident: Option<IncidentId>) {
+        if let Some(counts) = out.counts.get_mut(usize::from(source.0)) {
+            counts.count(outcome, n);
+        }
+        if let Some(decisions) = &mut out.decisions {
+            decisions.push(Decision { seq, outcome, incident });
+        }
+    }
+
+    /// Ends a window. What was counted since the last event is told now.
+    fn close_window(&mut self, slot: u32, at: Timestamp, cause: EndCause, moment: Moment, out: &mut Out) {
+        let Some(group) = self.group_mut(slot) else { return };
+        if group.ended.is_some() {
+            return;
+        }
+        group.ended = Some((at, cause));
+        self.tally.open_windows -= 1;
+        self.touch_group(slot);
+        self.tell_rest(slot, Moment { time: at, ..moment }, out);
+        self.file_retire(slot);
+    }
+}

@@ -1,0 +1,171 @@
+//! The form of a block: a header that tells version, epoch and checksum, then entries, each with its length before it.
+//!
+//! ```text
+//! 0  4  magic "TGST"
+//! 4  2  version, little endian: 1
+//! 6  2  zero
+//! 8  8  epoch
+//! 16 4  CRC-32 (IEEE) of the epoch and the entries
+//! 20 4  length of the entries, bytes
+//! 24 .. entries: length (varint), then the message `state::entry::Entry`
+//! ```
+
+use prost::Message;
+
+use crate::pipeline::sink::{Block, RestoreError};
+use crate::pipeline::state::entry::{Entry, Kind};
+
+const MAGIC: &[u8; 4] = b"TGST";
+/// The version this program writes, and the only one it reads.
+pub const VERSION: u16 = 1;
+const HEADER: usize = 24;
+
+/// A block stays below this, so that it fits a Kafka message of 1 MB with its overhead.
+pub const BLOCK_BYTES_MAX: usize = 900_000;
+
+/// Packs entries into blocks.
+#[derive(Debug, Default)]
+pub struct BlockWriter {
+    full: Vec<Vec<u8>>,
+    open: Vec<u8>,
+    n_bytes: u64,
+}
+
+impl BlockWriter {
+    /// Adds an entry. Entries are far smaller than a block, which the limits on labels and samples guarantee.
+    pub fn push(&mut self, kind: Kind) {
+        let entry = Entry { kind: Some(kind) };
+        let len = entry.encoded_len();
+        if !self.open.is_empty() && self.open.len() + len + 10 > BLOCK_BYTES_MAX - HEADER {
+            self.full.push(std::mem::take(&mut self.open));
+        }
+        let before = self.open.len();
+        entry.encode_length_delimited(&mut self.open).expect("a Vec grows as needed");
+        self.n_bytes += (self.open.len() - before) as u64;
+    }
+
+    /// Takes over the entries of another writer.
+    pub fn append(&mut self, other: Self) {
+        self.n_bytes += other.n_bytes;
+        self.full.extend(other.full);
+        if !other.open.is_empty() {
+            let before = std::mem::replace(&mut self.open, other.open);
+            if !before.is_empty() {
+                self.full.push(before);
+            }
+        }
+    }
+
+    /// Bytes of all entries so far.
+    #[must_use]
+    pub fn n_bytes(&self) -> u64 {
+        self.n_bytes
+    }
+
+    /// The blocks, numbered from 0.
+    #[must_use]
+    pub fn finish(mut self, epoch: u64) -> Vec<Block> {
+        if !self.open.is_empty() {
+            self.full.push(self.open);
+        }
+        let numbered = self.full.into_iter().enumerate();
+        numbered.map(|(index, entries)| Block { epoch, index: index as u32, bytes: seal(epoch, &entries) }).collect()
+    }
+}
+
+fn seal(epoch: u64, entries: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + entries.len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&[0, 0]);
+    bytes.extend_from_slice(&epoch.to_le_bytes());
+    bytes.extend_from_slice(&checksum(epoch, entries).to_le_bytes());
+    bytes.extend_from_slice(&(entries.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(entries);
+    bytes
+}
+
+fn checksum(epoch: u64, entries: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&epoch.to_le_bytes());
+    hasher.update(entries);
+    hasher.finalize()
+}
+
+/// Reads a block: its epoch, and each entry to `each`. Nothing is handed on before the whole block is known to be sound.
+///
+/// # Errors
+/// When the block is not ours, of a version this program does not know, cut, changed, or has an entry that cannot be read.
+pub fn read_block(bytes: &[u8], each: &mut dyn FnMut(Kind)) -> Result<u64, RestoreError> {
+    let fault = |what: &str| RestoreError(format!("state block: {what}"));
+    let (header, entries) = bytes.split_at_checked(HEADER).ok_or_else(|| fault("shorter than its header"))?;
+    let field = |from: usize, len: usize| header.get(from..from + len).unwrap_or_default();
+    let number = |from: usize, len: usize| field(from, len).iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    if field(0, 4) != MAGIC {
+        return Err(fault("not a state block of tidegate"));
+    }
+    if number(4, 2) != u64::from(VERSION) {
+        let found = number(4, 2);
+        return Err(fault(&format!("version {found}, but this program reads version {VERSION}: run the version that wrote it")));
+    }
+    let (epoch, crc, len) = (number(8, 8), number(16, 4), number(20, 4));
+    if entries.len() as u64 != len {
+        return Err(fault(&format!("epoch {epoch}: {} bytes of entries instead of {len}", entries.len())));
+    }
+    if u64::from(checksum(epoch, entries)) != crc {
+        return Err(fault(&format!("epoch {epoch}: the checksum does not match")));
+    }
+    let mut rest = entries;
+    let mut kinds = Vec::new();
+    while !rest.is_empty() {
+        let entry = Entry::decode_length_delimited(&mut rest)
+            .map_err(|error| fault(&format!("epoch {epoch}: entry cannot be read: {error}")))?;
+        kinds.push(entry.kind.ok_or_else(|| fault(&format!("epoch {epoch}: an entry of a kind this program does not know")))?);
+    }
+    kinds.into_iter().for_each(each);
+    Ok(epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::pipeline::state::entry::{IncidentEntry, Wide};
+
+    fn writer(n: u64) -> BlockWriter {
+        let mut writer = BlockWriter::default();
+        for revision in 0..n {
+            writer.push(Kind::Incident(IncidentEntry { incident: Wide::from(u128::from(revision) << 60), revision }));
+        }
+        writer
+    }
+
+    #[test]
+    fn blocks_are_read_back_and_none_is_too_large() {
+        let mut all = writer(60_000);
+        all.append(writer(5));
+        let blocks = all.finish(7);
+        assert!(blocks.len() > 1 && blocks.iter().all(|block| block.bytes.len() <= BLOCK_BYTES_MAX));
+        let mut n = 0;
+        for block in &blocks {
+            assert_eq!(read_block(&block.bytes, &mut |_| n += 1).unwrap(), 7);
+        }
+        assert_eq!(n, 60_005);
+    }
+
+    #[test]
+    fn a_damaged_block_is_refused_whole() {
+        let bytes = writer(100).finish(7)[0].bytes.clone();
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 0x10;
+            let refused = read_block(&flipped, &mut |_| panic!("an entry of a damaged block")).is_err();
+            assert!(refused || (6..8).contains(&at), "byte {at} is neither checked nor harmless");
+        }
+        assert!(read_block(&bytes[..bytes.len() - 1], &mut |_| ()).is_err());
+        let mut newer = bytes;
+        newer[4] = 2;
+        let message = read_block(&newer, &mut |_| ()).unwrap_err().to_string();
+        assert_eq!(message, "state block: version 2, but this program reads version 1: run the version that wrote it");
+    }
+}

@@ -1,0 +1,8 @@
+//! State entries to blocks and back: versioned, checked, the same bytes in Kafka and SQLite. No I/O.
+
+pub mod block;
+pub mod entry;
+pub mod restore;
+
+pub use block::{BlockWriter, read_block};
+pub use restore::Restored;

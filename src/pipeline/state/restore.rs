@@ -1,0 +1,114 @@
+//! Entries back to state: the last word on every fingerprint, group and incident, whatever order shards wrote them in.
+//!
+//! Any suffix of the blocks that begins at or before the last complete sweep gives the same result: what a missing block
+//! said in full the sweep says again, and a touch of something unknown is of no effect.
+
+use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, IncidentId};
+use crate::pipeline::sink::RestoreError;
+use crate::pipeline::state::block::read_block;
+use crate::pipeline::state::entry::{GroupEntry, Kind, MemberEntry, MetaEntry, TouchEntry};
+
+/// State as it was at the end of the last durable epoch.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// What concerns everything; `None` at the first start.
+    pub meta: Option<Box<MetaEntry>>,
+    /// Groups with an incident.
+    pub groups: HashedMap<IncidentId, Box<GroupEntry>>,
+    /// Groups that hold alerts back.
+    pub held: HashedMap<GroupHash, Box<GroupEntry>>,
+    /// Samples by incident, or by group key while held back.
+    pub samples: HashedMap<IncidentId, Vec<u8>>,
+    /// Live fingerprints.
+    pub members: HashedMap<Fingerprint, MemberEntry>,
+    /// Revision of the last event of each incident.
+    pub revisions: HashedMap<IncidentId, u64>,
+    /// Blocks read.
+    pub n_blocks: u64,
+}
+
+impl Restored {
+    /// Takes the next block, oldest first.
+    ///
+    /// # Errors
+    /// When the block is damaged or of an unknown version, or epochs are missing in between.
+    pub fn take_block(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        let mut kinds = Vec::new();
+        let epoch = read_block(bytes, &mut |kind| kinds.push(kind))?;
+        self.n_blocks += 1;
+        if let Some(meta) = &self.meta
+            && epoch != meta.epoch + 1
+            && epoch != meta.epoch
+        {
+            let last = meta.epoch;
+            return Err(RestoreError(format!("state: epoch {epoch} follows epoch {last}: blocks in between are missing")));
+        }
+        kinds.into_iter().for_each(|kind| self.take(kind));
+        Ok(())
+    }
+
+    fn take(&mut self, kind: Kind) {
+        match kind {
+            Kind::Member(member) => {
+                self.members.insert(Fingerprint(member.fingerprint.into()), member);
+            }
+            Kind::Touch(touch) => self.touch(touch),
+            Kind::MemberGone(fingerprint) => {
+                self.members.remove(&Fingerprint(fingerprint.into()));
+            }
+            Kind::Group(group) if u128::from(group.incident) == 0 => {
+                self.held.insert(GroupHash(group.hash.into()), group);
+            }
+            Kind::Group(group) => {
+                self.groups.insert(IncidentId(group.incident.into()), group);
+            }
+            Kind::GroupGone(incident) => {
+                self.groups.remove(&IncidentId(incident.into()));
+                self.samples.remove(&IncidentId(incident.into()));
+            }
+            Kind::HeldGone(group) => {
+                self.held.remove(&GroupHash(group.into()));
+                self.samples.remove(&IncidentId(group.into()));
+            }
+            Kind::Samples(samples) => {
+                self.samples.insert(IncidentId(samples.of.into()), samples.json);
+            }
+            Kind::Incident(incident) => {
+                self.revisions.insert(IncidentId(incident.incident.into()), incident.revision);
+            }
+            Kind::IncidentGone(incident) => {
+                self.revisions.remove(&IncidentId(incident.into()));
+            }
+            Kind::Meta(meta) => self.meta = Some(meta),
+        }
+    }
+
+    fn touch(&mut self, touch: TouchEntry) {
+        if let Some(member) = self.members.get_mut(&Fingerprint(touch.fingerprint.into())) {
+            member.touch = touch;
+        }
+    }
+
+    /// The key of the stable hashes, if there is a state.
+    ///
+    /// # Errors
+    /// When the state's key has not 16 bytes.
+    pub fn hash_key(&self) -> Result<Option<HashKey>, RestoreError> {
+        let Some(meta) = &self.meta else { return Ok(None) };
+        let key = meta.hash_key.as_slice().try_into();
+        key.map(|key| Some(HashKey(key))).map_err(|_| RestoreError("state: the hash key has not 16 bytes".to_owned()))
+    }
+
+    /// Drops fingerprints whose group is gone, once the last block was taken: they left with it.
+    pub fn settle(&mut self) {
+        let Self { members, groups, held, .. } = self;
+        members.retain(|_, member| {
+            let incident = u128::from(member.incident);
+            if incident == 0 {
+                held.contains_key(&GroupHash(member.group.into()))
+            } else {
+                groups.contains_key(&IncidentId(incident))
+            }
+        });
+    }
+}
