@@ -139,7 +139,7 @@ fn check_annotations(sent: Option<&Value>, found: &[(String, String)]) {
         sent.and_then(Value::as_object).into_iter().flatten().filter(|(_, v)| !v.is_null()).collect();
     assert_eq!(found.len(), sent.len());
     for (name, text) in found {
-        let value = sent[name];
+        let value = sent.get(name).unwrap();
         let full = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         if full.len() > limits.max_annotation_value_bytes {
             assert!(text.ends_with('…') && text.len() <= limits.max_annotation_value_bytes);
