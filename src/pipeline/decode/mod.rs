@@ -1,4 +1,25 @@
 //! `&[u8]` to alerts, borrowed; one file per wire format. Knows nothing of where bytes come from or where alerts go.
+//!
+//! `decoder` is the front; a format's file says where its alerts are and what they read differently; `parser` makes JSON
+//! a tape, `nodes` walks over it, `fields` and `pairs` read one alert, `split` finds the bytes of what was rejected.
+
+mod alertmanager_v2;
+mod alertmanager_webhook;
+mod decoder;
+mod fields;
+mod limits;
+mod lines;
+mod native;
+mod nodes;
+mod pairs;
+mod parser;
+mod split;
+#[cfg(test)]
+mod tests;
+
+pub use decoder::Decoder;
+pub use limits::Limits;
+pub use split::{SplitRecord, element_bytes};
 
 /// Why a record or one of its elements could not be taken. Copy, no strings; one counter per variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
