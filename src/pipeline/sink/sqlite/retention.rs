@@ -82,7 +82,7 @@ pub(super) fn trim_dead_letters(transaction: &Transaction<'_>, limits: &Limits) 
 }
 
 /// Removes events of incidents that are over, each incident oldest event first, so that its newest goes last.
-pub(super) const REMOVE_INCIDENTS: &str = "
+const REMOVE_INCIDENTS: &str = "
     DELETE FROM incident_events WHERE position IN (
         SELECT position FROM incident_events WHERE incident_id IN (
             SELECT newest.incident_id FROM incident_events AS newest
@@ -116,3 +116,6 @@ fn in_slices(
     }
     Ok(total)
 }
+
+#[cfg(test)]
+mod tests;

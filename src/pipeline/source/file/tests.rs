@@ -19,8 +19,11 @@ fn tail(path: &Path, from: u64, follow: bool) -> Tail {
     Tail::new(FileOptions { batch_records: 2, follow, ..FileOptions::new(path) }, from)
 }
 
-/// Steps until there is nothing more now: each batch's records as (text, position, next), and whether it has ended.
-fn steps(tail: &mut Tail) -> (Vec<Vec<(String, u64, u64)>>, bool) {
+/// A batch as (text, position, next) of its records.
+type Records = Vec<(String, u64, u64)>;
+
+/// Steps until there is nothing more now: the batches, and whether it has ended.
+fn steps(tail: &mut Tail) -> (Vec<Records>, bool) {
     let mut batches = Vec::new();
     loop {
         match tail.step().unwrap() {
