@@ -1,5 +1,10 @@
 //! What makes an epoch durable, atomically: the only edge between the pipeline and storage.
 
+pub mod memory;
+#[cfg(test)]
+pub(crate) mod samples;
+pub mod sqlite;
+
 use std::sync::Arc;
 
 use crate::model::fingerprint::GroupHash;

@@ -3,6 +3,12 @@
 //! Each source runs on its own thread (or behind the bridge, for HTTP) and sends `SourceEvent`s through a bounded
 //! channel of its own to the sequencer; a full channel is how back-pressure reaches it.
 
+pub mod commands;
+pub mod file;
+pub mod lines;
+pub mod stdin;
+pub mod thread;
+
 use std::fmt;
 use std::sync::Arc;
 

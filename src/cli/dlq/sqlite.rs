@@ -1,0 +1,64 @@
+//! Dead letters from the embedded store, read beside a running daemon or without one.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::cli::dlq::{Filter, Letter};
+use crate::model::time::Timestamp;
+use crate::pipeline::sink::sqlite::open_read_only;
+
+/// Bytes of a letter that the list needs: 60 characters of up to four bytes, and some to see that more follow.
+const HEAD_BYTES: u32 = 256;
+
+/// The store, open for reading.
+pub(super) struct Store {
+    connection: Connection,
+}
+
+impl Store {
+    pub(super) fn open(file: &Path) -> anyhow::Result<Self> {
+        Ok(Self { connection: open_read_only(file)? })
+    }
+
+    /// The newest letters that pass the filter, newest first; of their bytes only the head.
+    pub(super) fn list(&self, filter: &Filter) -> anyhow::Result<Vec<Letter>> {
+        let mut select = self.connection.prepare(
+            "SELECT id, epoch, stored_at, source, partition, position, element, reason, at, original_len,
+                    substr(bytes, 1, ?4)
+             FROM dead_letters
+             WHERE (?1 IS NULL OR reason = ?1) AND (?2 IS NULL OR source = ?2)
+             ORDER BY id DESC LIMIT ?3",
+        )?;
+        let rows = select.query_map(params![filter.reason, filter.source, filter.limit, HEAD_BYTES], letter)?;
+        rows.collect::<rusqlite::Result<_>>().context("read dead letters")
+    }
+
+    /// The letter with that id, whole.
+    pub(super) fn get(&self, id: u64) -> anyhow::Result<Option<Letter>> {
+        let Ok(id) = i64::try_from(id) else { return Ok(None) };
+        let mut select = self.connection.prepare(
+            "SELECT id, epoch, stored_at, source, partition, position, element, reason, at, original_len, bytes
+             FROM dead_letters WHERE id = ?1",
+        )?;
+        select.query_row([id], letter).optional().context("read dead letter")
+    }
+}
+
+fn letter(row: &Row<'_>) -> rusqlite::Result<Letter> {
+    let number = |index: usize| row.get::<_, i64>(index).map(|number| u64::try_from(number).unwrap_or(0));
+    Ok(Letter {
+        id: number(0)?,
+        epoch: number(1)?,
+        stored_at: Timestamp(row.get(2)?),
+        source: row.get(3)?,
+        partition: row.get(4)?,
+        position: number(5)?,
+        element: row.get(6)?,
+        reason: row.get(7)?,
+        at: Timestamp(row.get(8)?),
+        original_len: number(9)?,
+        bytes: row.get(10)?,
+    })
+}

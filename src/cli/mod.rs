@@ -1,0 +1,4 @@
+//! The command line: one file or folder per subcommand, thin.
+
+pub mod dlq;
+pub mod terminal;

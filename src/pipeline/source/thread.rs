@@ -1,0 +1,191 @@
+//! The thread of a source, how it is asked to stop, and how what it says leaves it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use crossbeam::channel::{SendTimeoutError, Sender};
+
+use crate::pipeline::source::SourceEvent;
+
+/// How often a source that is blocked by back-pressure looks whether it should stop.
+const STOP_CHECK: Duration = Duration::from_millis(100);
+
+/// A running source.
+#[derive(Debug)]
+pub struct SourceThread {
+    name: String,
+    stop: Arc<AtomicBool>,
+    handle: JoinHandle<()>,
+    may_block: bool,
+}
+
+/// What the code of a source gets: the way out, and whether to go on.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    events: Sender<SourceEvent>,
+    stop: Arc<AtomicBool>,
+}
+
+/// The source is to end: it was asked to stop, or nobody listens any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the source is to end")]
+pub struct Closed;
+
+impl SourceThread {
+    /// Starts `run` on a thread of that name. It ends when it returns, at the latest soon after the outlet is closed.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn spawn(
+        name: &str,
+        events: Sender<SourceEvent>,
+        run: impl FnOnce(&Outlet) -> Result<(), Closed> + Send + 'static,
+    ) -> io::Result<Self> {
+        let outlet = Outlet { events, stop: Arc::new(AtomicBool::new(false)) };
+        let stop = Arc::clone(&outlet.stop);
+        let handle = Builder::new().name(name.to_owned()).spawn(move || {
+            if run(&outlet).is_err() {
+                tracing::debug!("source: stopped");
+            }
+        })?;
+        Ok(Self { name: name.to_owned(), stop, handle, may_block: false })
+    }
+
+    /// Says that the thread may sit in a read that nothing can interrupt, so that `join` must not wait for it.
+    #[must_use]
+    pub fn that_may_block(mut self) -> Self {
+        self.may_block = true;
+        self
+    }
+
+    /// Name of the thread.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Asks the source to stop; what it has not handed on stays unread. Does not wait.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.handle.thread().unpark();
+    }
+
+    /// Whether the thread has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.handle.is_finished()
+    }
+
+    /// Waits for the end of the thread (`stop` first, or hang up); one that sits in a read is left behind.
+    ///
+    /// # Errors
+    /// What the thread panicked with.
+    pub fn join(self) -> std::thread::Result<()> {
+        if self.may_block && !self.handle.is_finished() {
+            tracing::debug!(source = self.name, "source: still in a read, left behind");
+            return Ok(());
+        }
+        self.handle.join()
+    }
+}
+
+impl Outlet {
+    /// Hands an event on; blocks while the channel is full, which is how back-pressure reaches the source.
+    ///
+    /// # Errors
+    /// When the source is to end; the event is dropped then.
+    pub fn send(&self, event: SourceEvent) -> Result<(), Closed> {
+        let mut event = event;
+        loop {
+            self.check()?;
+            match self.events.send_timeout(event, STOP_CHECK) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Timeout(unsent)) => event = unsent,
+                Err(SendTimeoutError::Disconnected(_)) => return Err(Closed),
+            }
+        }
+    }
+
+    /// Waits before looking for more, at most that long.
+    ///
+    /// # Errors
+    /// When the source is to end.
+    pub fn pause(&self, at_most: Duration) -> Result<(), Closed> {
+        self.check()?;
+        std::thread::park_timeout(at_most);
+        self.check()
+    }
+
+    /// To be asked in every loop that neither sends nor pauses.
+    ///
+    /// # Errors
+    /// When the source was asked to stop.
+    pub fn check(&self) -> Result<(), Closed> {
+        if self.stop.load(Ordering::Acquire) { Err(Closed) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn stops_while_the_channel_is_full() {
+        let (events, received) = crossbeam::channel::bounded(1);
+        let thread = SourceThread::spawn("source-test", events, |outlet| {
+            loop {
+                outlet.send(SourceEvent::Ended)?;
+            }
+        })
+        .unwrap();
+        received.recv().unwrap();
+        thread.stop();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn stops_while_pausing_and_on_hang_up() {
+        let (events, received) = crossbeam::channel::bounded(1);
+        let pausing = SourceThread::spawn("source-pausing", events.clone(), |outlet| {
+            outlet.send(SourceEvent::Ended)?;
+            loop {
+                outlet.pause(Duration::from_secs(3_600))?;
+            }
+        })
+        .unwrap();
+        received.recv().unwrap();
+        assert_eq!(pausing.name(), "source-pausing");
+        pausing.stop();
+        pausing.join().unwrap();
+        drop(received);
+        let sending = SourceThread::spawn("source-sending", events, |outlet| outlet.send(SourceEvent::Ended)).unwrap();
+        sending.join().unwrap();
+    }
+
+    #[test]
+    fn one_that_sits_in_a_read_is_left_behind() {
+        let (hold, held) = crossbeam::channel::bounded::<()>(0);
+        let (events, _received) = crossbeam::channel::bounded(1);
+        let thread = SourceThread::spawn("source-blocked", events, move |_| {
+            let _ = held.recv();
+            Ok(())
+        })
+        .unwrap()
+        .that_may_block();
+        thread.stop();
+        assert!(!thread.is_finished());
+        thread.join().unwrap();
+        drop(hold);
+    }
+
+    #[test]
+    fn a_panic_is_seen_by_who_joins() {
+        let (events, _received) = crossbeam::channel::bounded(1);
+        let thread = SourceThread::spawn("source-panics", events, |_| panic!("on purpose")).unwrap();
+        assert!(thread.join().is_err());
+    }
+}
