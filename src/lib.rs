@@ -4,5 +4,7 @@
 //! shells around it. `model` is the vocabulary; `control` holds configuration, intake, API; `app` wires the rooms;
 //! `cli` has one file per subcommand. See ARCHITECTURE.md.
 
+pub mod cli;
 pub mod model;
 pub mod pipeline;
+pub mod storm;
