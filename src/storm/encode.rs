@@ -88,9 +88,9 @@ fn write_ticket(out: &mut Vec<u8>, topic: &tickets::Topic, rng: &mut Rng, scratc
 fn write_link(out: &mut Vec<u8>, line: &Line<'_>) {
     match line.face {
         Face::Service(kind, _) | Face::Node(kind, _) => {
-            out.extend_from_slice(b"http://prometheus.");
+            out.extend_from_slice(b"http://prom.");
             out.extend_from_slice(CLUSTERS[line.group.cluster].name.as_bytes());
-            out.extend_from_slice(b".example.org:9090/graph?g0.expr=");
+            out.extend_from_slice(b".example.org/graph?g0.expr=");
             out.extend_from_slice(kind.query.as_bytes());
             out.extend_from_slice(b"\\u0026g0.tab=1");
         }

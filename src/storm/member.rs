@@ -61,7 +61,7 @@ fn write_service_labels(out: &mut Vec<u8>, group: &Group, kind: &AlertKind, seve
     let cluster = &CLUSTERS[group.cluster];
     let service = service_of(group);
     push(out, &["{\"alertname\":\"", kind.name, "\",\"cluster\":\"", cluster.name, "\",\"instance\":\"10."]);
-    push_address(out, mix(u64::from(member)));
+    push_address(out, mix(u64::from(member) ^ 0xADD4));
     push(out, &[":9102\",\"namespace\":\"", SERVICES[service].namespace, "\",\"pod\":\""]);
     push_service_name(out, group);
     out.push(b'-');
@@ -74,7 +74,7 @@ fn write_service_labels(out: &mut Vec<u8>, group: &Group, kind: &AlertKind, seve
 fn write_node_labels(out: &mut Vec<u8>, group: &Group, kind: &AlertKind, severity: Severity, member: u32) {
     let cluster = &CLUSTERS[group.cluster];
     push(out, &["{\"alertname\":\"", kind.name, "\",\"cluster\":\"", cluster.name, "\",\"instance\":\"10."]);
-    push_address(out, mix(u64::from(member)));
+    push_address(out, mix(u64::from(member) ^ 0xADD4));
     push(out, &[":9100\",\"job\":\"node\",\"node\":\"worker-"]);
     push_number(out, u64::from(member));
     push(out, &["\",\"region\":\"", cluster.region, "\",\"severity\":\"", severity.name()]);
