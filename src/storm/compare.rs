@@ -84,7 +84,7 @@ pub(crate) fn compare(truth: &Truth, found: &[FoundIncident]) -> Comparison {
     }
     let mut comparison = Comparison::default();
     for group in &truth.groups {
-        let name = group_name(&group.labels);
+        let name = group.name();
         match by_group.remove(&name).as_deref() {
             None | Some([]) => comparison.missing.push(name),
             Some([incident]) => {
@@ -100,8 +100,9 @@ pub(crate) fn compare(truth: &Truth, found: &[FoundIncident]) -> Comparison {
     comparison
 }
 
+/// `cluster/service` or `cluster/alertname`.
 /// A service is never called like an alert, so it does not matter under which key the name stands.
-fn group_name(labels: &BTreeMap<String, String>) -> String {
+pub(crate) fn group_name(labels: &BTreeMap<String, String>) -> String {
     let value = |key: &str| labels.get(key).filter(|value| !value.is_empty());
     let cluster = value("cluster").map_or("", String::as_str);
     let subject = value("service").or_else(|| value("alertname")).or_else(|| value("service|alertname"));
@@ -194,7 +195,7 @@ mod tests {
     #[test]
     fn every_fault_is_named() {
         let (truth, mut incidents) = perfect();
-        let names: Vec<String> = truth.groups.iter().map(|group| group_name(&group.labels)).collect();
+        let names: Vec<String> = truth.groups.iter().map(GroupTruth::name).collect();
         incidents.remove(0);
         incidents.push(incidents[0].clone());
         incidents[1].alerts += 1;

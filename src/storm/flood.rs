@@ -6,6 +6,7 @@ use std::ops::Range;
 use crate::storm::cast::{Group, groups_for, tenant};
 use crate::storm::catalogue::Severity;
 use crate::storm::churn::Churn;
+use crate::storm::compare::group_name;
 use crate::storm::corpus::Corpus;
 use crate::storm::cue::{Act, Cue};
 use crate::storm::distinct::Distinct;
@@ -190,6 +191,12 @@ impl Flood {
     #[must_use]
     pub fn group_labels(&self, group: u32) -> BTreeMap<String, String> {
         self.groups[group as usize].labels()
+    }
+
+    /// The name of a true group: `cluster/service` or `cluster/alertname`.
+    #[must_use]
+    pub fn group_name(&self, group: u32) -> String {
+        group_name(&self.group_labels(group))
     }
 
     /// The test id of the alert with this number.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::storm::catalogue::Severity;
-use crate::storm::compare::{Comparison, FoundIncident, compare};
+use crate::storm::compare::{Comparison, FoundIncident, compare, group_name};
 use crate::storm::cue::Act;
 use crate::storm::shape::Shape;
 
@@ -60,6 +60,14 @@ impl Truth {
     #[must_use]
     pub fn compare(&self, found: &[FoundIncident]) -> Comparison {
         compare(self, found)
+    }
+}
+
+impl GroupTruth {
+    /// `cluster/service` or `cluster/alertname`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        group_name(&self.labels)
     }
 }
 
