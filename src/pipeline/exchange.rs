@@ -96,9 +96,20 @@ struct Router {
     identifier: Identifier,
     placement: Placement,
     folds: bool,
-    /// Last arrival of a fingerprint since the last step: (fingerprint, shard, index in the part).
-    recent: Vec<Option<(Fingerprint, u32, u32)>>,
+    /// Last arrival of a fingerprint since the last step.
+    recent: Vec<Recent>,
+    /// Grows with every step and chunk, so that nothing has to be cleared.
+    stretch: u64,
     scratch: Vec<u8>,
+}
+
+/// Where the last arrival of a fingerprint lies.
+#[derive(Clone, Copy, Default)]
+struct Recent {
+    stretch: u64,
+    fingerprint: Fingerprint,
+    shard: u32,
+    index: u32,
 }
 
 /// Places of the fold table, a power of two; what does not find one is not folded.
@@ -109,14 +120,15 @@ impl Exchange {
     #[must_use]
     pub fn new(options: Arc<Options>, key: HashKey, placement: Placement, folds: bool) -> Self {
         let identifier = Identifier::new(&options, key);
-        let recent = vec![None; FOLD_PLACES];
-        let router = Router { options, identifier, placement, folds, recent, scratch: Vec::new() };
+        let recent = vec![Recent::default(); FOLD_PLACES];
+        let router = Router { options, identifier, placement, folds, recent, stretch: 0, scratch: Vec::new() };
         Self { decoder: Decoder::new(Limits::default()), router }
     }
 
     /// Takes a chunk apart.
     pub fn route(&mut self, mut chunk: Chunk) -> Routed {
         let n_shards = self.router.options.shards;
+        let fallbacks_before = self.decoder.fallbacks();
         let mut parts: Vec<Part> = (0..n_shards).map(|_| Part::default()).collect();
         let mut report = ChunkReport {
             number: chunk.number,
@@ -130,12 +142,12 @@ impl Exchange {
         let mut steps = Vec::with_capacity(chunk.steps.len());
         let mut planned = std::mem::take(&mut chunk.steps).into_iter().peekable();
         let mut replies = std::mem::take(&mut chunk.batch.replies).into_iter().peekable();
-        self.router.recent.fill(None);
+        self.router.stretch += 1;
         for (at, record) in chunk.batch.records.iter().enumerate() {
             let number = chunk.first_record + at as u64;
             while let Some(step) = planned.next_if(|step| step.seq.record <= number) {
                 steps.push(step);
-                self.router.recent.fill(None);
+                self.router.stretch += 1;
             }
             let has_sender = replies.peek().is_some_and(|(index, _)| *index == at);
             let answer = self.route_record(&chunk, record, number, has_sender, &mut parts, &mut steps, &mut report);
@@ -148,7 +160,7 @@ impl Exchange {
         for part in &mut parts {
             part.steps.clone_from(&steps);
         }
-        report.fallbacks = self.decoder.take_fallbacks();
+        report.fallbacks = self.decoder.fallbacks() - fallbacks_before;
         Routed { parts, report }
     }
 
@@ -181,7 +193,8 @@ impl Exchange {
         let bytes = chunk.batch.record_bytes(record);
         let mut rejected: Vec<(u32, Reject)> = Vec::new();
         let mut accepted = 0_u32;
-        let whole = decoder.decode(record.format, bytes, &mut |index, alert| {
+        let max_bytes = if has_sender { Limits::BODY_BYTES } else { Limits::RECORD_BYTES };
+        let whole = decoder.decode_within(max_bytes, record.format, bytes, |index, alert: Result<AlertView<'_>, Reject>| {
             report.received += 1;
             match alert {
                 Ok(alert) => {
@@ -269,7 +282,7 @@ impl Router {
         if place.in_payload && time > report.payload_clock {
             report.payload_clock = time;
             steps.push(Step { seq, kind: StepKind::Clock { source: place.source, to: time } });
-            self.recent.fill(None);
+            self.stretch += 1;
         }
         self.scratch.clear();
         labels::encode(alert.labels.iter().copied(), &mut self.scratch);
@@ -323,11 +336,12 @@ impl Router {
         if !self.may_fold(arrival) {
             return false;
         }
-        let Some(Some((fingerprint, home, index))) = self.recent.get(fold_place(arrival)) else { return false };
-        if *fingerprint != arrival.fingerprint || *home as usize != shard {
+        let Some(recent) = self.recent.get(fold_place(arrival)) else { return false };
+        let known = recent.stretch == self.stretch && recent.fingerprint == arrival.fingerprint;
+        if !known || recent.shard as usize != shard {
             return false;
         }
-        let before = parts.get_mut(shard).and_then(|part| part.arrivals.get_mut(*index as usize));
+        let before = parts.get_mut(shard).and_then(|part| part.arrivals.get_mut(recent.index as usize));
         let Some(before) = before else { return false };
         let same = before.status == arrival.status
             && before.time == arrival.time
@@ -341,7 +355,8 @@ impl Router {
 
     fn remember(&mut self, arrival: &Arrival, shard: usize, index: usize) {
         if let Some(place) = self.recent.get_mut(fold_place(arrival)) {
-            *place = Some((arrival.fingerprint, shard as u32, index as u32));
+            let (stretch, fingerprint) = (self.stretch, arrival.fingerprint);
+            *place = Recent { stretch, fingerprint, shard: shard as u32, index: index as u32 };
         }
     }
 }

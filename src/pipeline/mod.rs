@@ -5,10 +5,15 @@
 
 pub mod chunk;
 pub mod command;
+pub mod correlate;
 pub mod decode;
+pub mod epoch;
+pub mod exchange;
+pub mod identify;
 pub mod options;
 pub mod outcome;
 pub mod shard;
 pub mod sink;
 pub mod source;
+pub mod start;
 pub mod state;

@@ -1,11 +1,12 @@
 //! What is told, and when: `wait` before the first event, `update_every` between updates, at once what cannot wait.
 
 use crate::model::alert::Status;
-use crate::model::incident::EventReason;
+use crate::model::incident::{EventKind, EventReason, IncidentEvent};
 use crate::model::time::Timestamp;
+use crate::pipeline::correlate::event_of;
 use crate::pipeline::options::WindowKind;
 use crate::pipeline::shard::event::{GroupEvent, GroupEventKind, GroupView, Out};
-use crate::pipeline::shard::group::{EndCause, Pending};
+use crate::pipeline::shard::group::{EndCause, Group, Pending};
 use crate::pipeline::shard::timers::TicketKind;
 use crate::pipeline::shard::{Moment, Shard};
 
@@ -154,27 +155,42 @@ impl Shard {
         let Some(group) = self.group_mut(slot) else { return };
         group.pending = Pending::Nothing;
         group.last_emission = moment.emission;
-        let view = GroupView {
-            record_time: moment.time,
-            catching_up,
-            rule: group.rule_name.clone(),
-            labels: group.labels.clone(),
-            status: group.status,
-            severity_max: group.severity_max,
-            first_seen: group.first_seen,
-            last_seen: group.last_seen,
-            window_closed: group.ended.is_some(),
-            members: group.members,
-            members_sum: group.members_sum,
-            firing: group.firing,
-            counts: group.counts,
-            resolved_by: group.resolved_by.clone(),
-            samples: group.samples.clone(),
-            predecessor: group.predecessor,
-        };
+        let view = view_of(group, moment.time, catching_up);
         let (group_hash, incident) = (group.hash, group.incident);
         let view = Some(Box::new(view));
         out.events.push(GroupEvent { order: moment.order, kind, reason, group: group_hash, incident, view });
         self.touch_group(slot);
     }
+}
+
+fn view_of(group: &Group, record_time: Timestamp, catching_up: bool) -> GroupView {
+    GroupView {
+        record_time,
+        catching_up,
+        rule: group.rule_name.clone(),
+        labels: group.labels.clone(),
+        status: group.status,
+        severity_max: group.severity_max,
+        first_seen: group.first_seen,
+        last_seen: group.last_seen,
+        window_closed: group.ended.is_some(),
+        members: group.members,
+        members_sum: group.members_sum,
+        firing: group.firing,
+        counts: group.counts,
+        resolved_by: group.resolved_by.clone(),
+        samples: group.samples.clone(),
+        predecessor: group.predecessor,
+    }
+}
+
+/// An incident as it stands, for readers after a restore.
+pub(super) fn standing_of(group: &Group) -> IncidentEvent {
+    let mut event = event_of(view_of(group, group.last_seen, false));
+    event.incident_id = group.incident;
+    event.group = group.hash;
+    if group.status == Status::Resolved {
+        event.event = EventKind::Resolved;
+    }
+    event
 }

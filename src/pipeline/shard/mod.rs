@@ -14,7 +14,7 @@ pub mod event;
 mod group;
 mod hold;
 mod place;
-mod save;
+pub mod save;
 mod timers;
 
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use std::sync::Arc;
 use crate::model::alert::Status;
 use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, IncidentId};
 use crate::model::time::Timestamp;
+use crate::model::incident::{EventReason, IncidentEvent};
 use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, RESOLVE_TIMEOUT, Seq, Step, StepKind};
 use crate::pipeline::options::{Options, SourceOptions, WindowRule};
 use crate::pipeline::outcome::Outcome;
@@ -73,6 +74,8 @@ pub struct Shard {
     changes: Changes,
     sweep: save::SweepCursor,
     tally: Tally,
+    /// Groups that lost a firing member to a change of identity while loading, told with the first step.
+    superseded: Vec<u32>,
 }
 
 /// Sizes, for metrics.
@@ -88,6 +91,17 @@ pub struct Tally {
     pub arena_bytes: u64,
     /// Whether any deadline is open.
     pub has_deadlines: bool,
+}
+
+impl Tally {
+    /// Adds the sizes of another shard.
+    pub fn add(&mut self, other: &Self) {
+        self.fingerprints += other.fingerprints;
+        self.open_windows += other.open_windows;
+        self.open_incidents += other.open_incidents;
+        self.arena_bytes += other.arena_bytes;
+        self.has_deadlines |= other.has_deadlines;
+    }
 }
 
 impl Shard {
@@ -110,6 +124,7 @@ impl Shard {
             changes: Changes::default(),
             sweep: save::SweepCursor::default(),
             tally: Tally::default(),
+            superseded: Vec::new(),
         }
     }
 
@@ -135,6 +150,12 @@ impl Shard {
         self.clocks.move_wall(wall);
     }
 
+    /// Every announced incident of the state as it stands, without what only level 2 knows.
+    pub fn incidents(&self) -> impl Iterator<Item = IncidentEvent> + '_ {
+        let announced = self.groups.iter().flatten().filter(|group| !group.retired && !group.is_held() && !group.is_unannounced());
+        announced.map(|group| emit::standing_of(group))
+    }
+
     /// Sizes now.
     #[must_use]
     pub fn tally(&self) -> Tally {
@@ -147,6 +168,12 @@ impl Shard {
     }
 
     fn step(&mut self, step: &Step, out: &mut Out) {
+        for slot in std::mem::take(&mut self.superseded) {
+            let Some(group) = self.group(slot) else { continue };
+            let (feed, time) = (group.feed, group.last_seen);
+            let moment = Moment { order: Self::step_order(step.seq), time, emission: self.clocks.feed(feed).emission };
+            self.stop_firing(slot, EventReason::Superseded, moment, out);
+        }
         let moved = match &step.kind {
             StepKind::Clock { source, to } => self.clocks.move_source(*source, *to),
             StepKind::Wall { to } => self.clocks.move_wall(*to),

@@ -189,9 +189,22 @@ impl Shard {
         }
     }
 
-    /// Takes a group and its fingerprints from a restored state. Clocks must have been set before.
-    pub fn load(&mut self, entry: &GroupEntry, samples: &[u8], members: Vec<(Fingerprint, MemberEntry)>) {
+    /// Takes a group and its fingerprints from a restored state. Clocks must have been set before. `merged`: fingerprints
+    /// that a new identity made one with another; they no longer count as firing here.
+    pub fn load(
+        &mut self,
+        entry: &GroupEntry,
+        samples: &[u8],
+        members: Vec<(Fingerprint, MemberEntry)>,
+        merged: Vec<(Fingerprint, MemberEntry)>,
+    ) {
         let slot = self.load_group(entry, samples);
+        for (_, member) in merged {
+            self.changes.gone_members.push(Fingerprint(member.fingerprint.into()));
+            if member.touch.state == MemberState::Firing as u32 {
+                self.superseded.push(slot);
+            }
+        }
         for (fingerprint, member) in members {
             let touch = member.touch;
             let labels = self.arena.store(&member.labels);

@@ -25,6 +25,8 @@ pub struct Restored {
     pub revisions: HashedMap<IncidentId, u64>,
     /// Blocks read.
     pub n_blocks: u64,
+    /// Bytes of those blocks.
+    pub n_bytes: u64,
 }
 
 impl Restored {
@@ -36,6 +38,7 @@ impl Restored {
         let mut kinds = Vec::new();
         let epoch = read_block(bytes, &mut |kind| kinds.push(kind))?;
         self.n_blocks += 1;
+        self.n_bytes += bytes.len() as u64;
         if let Some(meta) = &self.meta
             && epoch != meta.epoch + 1
             && epoch != meta.epoch

@@ -1,0 +1,121 @@
+//! Level 2: group events to incidents, in one deterministic order, at the end of an epoch on one thread.
+//!
+//! Its one rule so far: a group is an incident. What it owns is the order of events and their revisions. It is a fold
+//! over the sequence, so epoch borders do not show in its result.
+
+use std::sync::Arc;
+
+use crate::model::fingerprint::{Fingerprint, HashedMap, IncidentId};
+use crate::model::incident::{EVENT_VERSION, EventKind, IncidentEvent, Link, LinkKind};
+use crate::model::time::Timestamp;
+use crate::pipeline::shard::event::{GroupEvent, GroupEventKind, GroupView};
+use crate::pipeline::sink::IncidentRecord;
+use crate::pipeline::state::BlockWriter;
+use crate::pipeline::state::entry::{IncidentEntry, Kind};
+
+/// The incidents that may still change.
+#[derive(Debug, Default)]
+pub struct Correlator {
+    revisions: HashedMap<IncidentId, u64>,
+    changed: Vec<IncidentId>,
+    gone: Vec<IncidentId>,
+}
+
+impl Correlator {
+    /// A correlator that knows these incidents and the revisions of their last events.
+    #[must_use]
+    pub fn new(revisions: HashedMap<IncidentId, u64>) -> Self {
+        Self { revisions, changed: Vec::new(), gone: Vec::new() }
+    }
+
+    /// Folds the group events of all shards of one epoch into incident events.
+    pub fn fold(&mut self, mut events: Vec<GroupEvent>, epoch: u64, committed_at: Timestamp) -> Vec<IncidentRecord> {
+        // Events of one group are in order already and share their place at most with each other: the sort is stable.
+        events.sort_by_key(|event| (event.order, event.group));
+        events.into_iter().filter_map(|event| self.take(event, epoch, committed_at)).collect()
+    }
+
+    fn take(&mut self, event: GroupEvent, epoch: u64, committed_at: Timestamp) -> Option<IncidentRecord> {
+        let Some(view) = event.view else {
+            self.revisions.remove(&event.incident);
+            self.gone.push(event.incident);
+            return None;
+        };
+        let kind = match event.kind {
+            GroupEventKind::Opened => EventKind::Opened,
+            GroupEventKind::Changed => EventKind::Updated,
+            GroupEventKind::Resolved => EventKind::Resolved,
+            GroupEventKind::Reopened => EventKind::Reopened,
+            GroupEventKind::Retired => return None,
+        };
+        let revision = self.revisions.entry(event.incident).or_insert(0);
+        *revision += 1;
+        let revision = *revision;
+        self.changed.push(event.incident);
+        let group = event.group;
+        let event = Arc::new(IncidentEvent {
+            event: kind,
+            reason: event.reason,
+            incident_id: event.incident,
+            revision,
+            epoch,
+            committed_at,
+            group,
+            ..event_of(*view)
+        });
+        let json = serde_json::to_vec(&*event).expect("an event is texts, numbers and maps with text keys");
+        Some(IncidentRecord { group, event, json })
+    }
+
+    /// Writes down what changed since the last call; everything if a sweep starts.
+    pub fn save(&mut self, start_sweep: bool, entries: &mut BlockWriter) {
+        let changed = std::mem::take(&mut self.changed);
+        let all = if start_sweep { self.revisions.keys().copied().collect() } else { Vec::new() };
+        for incident in changed.into_iter().chain(all) {
+            if let Some(revision) = self.revisions.get(&incident) {
+                entries.push(Kind::Incident(IncidentEntry { incident: incident.0.into(), revision: *revision }));
+            }
+        }
+        for incident in self.gone.drain(..) {
+            entries.push(Kind::IncidentGone(incident.0.into()));
+        }
+    }
+
+    /// The revision of an incident's last event, 0 if it is not known.
+    #[must_use]
+    pub fn revision(&self, incident: IncidentId) -> u64 {
+        self.revisions.get(&incident).copied().unwrap_or(0)
+    }
+}
+
+/// An event with what the group says; who calls fills in what only level 2 knows.
+#[must_use]
+pub fn event_of(view: GroupView) -> IncidentEvent {
+    let link = |incident_id| Link { kind: LinkKind::Predecessor, incident_id };
+    IncidentEvent {
+        version: EVENT_VERSION,
+        event: EventKind::Updated,
+        reason: crate::model::incident::EventReason::Counted,
+        incident_id: IncidentId::default(),
+        revision: 0,
+        epoch: 0,
+        record_time: view.record_time,
+        committed_at: Timestamp::MIN,
+        catching_up: view.catching_up,
+        status: view.status,
+        severity_max: view.severity_max,
+        rule: view.rule,
+        group: Default::default(),
+        group_labels: view.labels,
+        first_seen: view.first_seen,
+        last_seen: view.last_seen,
+        window_closed: view.window_closed,
+        members: view.members,
+        members_sum: Fingerprint(view.members_sum),
+        firing: view.firing,
+        counts: view.counts,
+        resolved_by: view.resolved_by,
+        samples: view.samples,
+        links: view.predecessor.map(link).into_iter().collect(),
+    }
+}

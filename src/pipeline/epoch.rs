@@ -1,0 +1,404 @@
+//! Gathers what decoders and shards made of the chunks of an epoch, calls level 2, checks the conservation law, and
+//! materialises the epoch in full before anything is sent.
+
+use std::collections::BTreeMap;
+
+use crate::model::fingerprint::HashKey;
+use crate::model::time::Timestamp;
+use crate::pipeline::correlate::Correlator;
+use crate::pipeline::decode::Reject;
+use crate::pipeline::exchange::ChunkReport;
+use crate::pipeline::outcome::{Outcome, SourceCounts};
+use crate::pipeline::shard::Tally;
+use crate::pipeline::shard::event::{Decision, Out};
+use crate::pipeline::shard::save::Saved;
+use crate::pipeline::sink::{DeadLetter, Epoch};
+use crate::pipeline::source::{Answer, Position, Reply, SourceIndex};
+use crate::pipeline::state::BlockWriter;
+use crate::pipeline::state::entry::{CounterEntry, Kind, MetaEntry, PositionEntry, TotalsEntry};
+
+/// A sweep starts when the deltas since the last exceed this many times the state.
+const SWEEP_AFTER_TIMES_STATE: u64 = 2;
+/// A state smaller than this is not worth a sweep more often than this many bytes of deltas.
+const SWEEP_AFTER_BYTES_MIN: u64 = 8 << 20;
+
+/// What a shard hands over at the end of an epoch.
+#[derive(Debug, Default)]
+pub struct ShardOutput {
+    /// Events, counts, decisions.
+    pub out: Out,
+    /// State entries.
+    pub saved: Saved,
+    /// Sizes.
+    pub tally: Tally,
+}
+
+/// What goes with an epoch but is not part of it: who waits, and what is published once it is durable.
+#[derive(Debug, Default)]
+pub struct Attached {
+    /// Senders and what they will be told.
+    pub replies: Vec<(Reply, Answer)>,
+    /// Samples of bodies that are no JSON.
+    pub unreadable: Vec<(Reject, Vec<u8>)>,
+    /// What became of each alert, if that was asked for.
+    pub decisions: Vec<Decision>,
+    /// Totals and sizes for metrics.
+    pub summary: Summary,
+}
+
+/// Totals and sizes as of an epoch.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Totals since the first start, by source index.
+    pub totals: Vec<SourceTotals>,
+    /// Numbers that only grow, by name.
+    pub counters: BTreeMap<&'static str, u64>,
+    /// Sizes over all shards.
+    pub tally: Tally,
+    /// Clock of each source.
+    pub clocks: Vec<Timestamp>,
+    /// Records of this epoch.
+    pub n_records: u64,
+    /// Bytes of those records.
+    pub n_bytes: u64,
+    /// Bytes of state entries written by this epoch.
+    pub state_delta_bytes: u64,
+    /// Bytes of the whole state, as of the last sweep.
+    pub state_bytes: u64,
+    /// Record times of the oldest record that caused an incident event, for latency; MIN if none.
+    pub event_times: Vec<Timestamp>,
+}
+
+/// Totals of one source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceTotals {
+    /// The conservation law.
+    pub counts: SourceCounts,
+    /// Rejected, by reason.
+    pub rejects: [u64; Reject::ALL.len()],
+}
+
+/// The conservation law does not hold: the run must end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("epoch {epoch}: source {source_name:?} received {received} alerts but {accounted} are accounted for")]
+pub struct Broken {
+    /// The epoch.
+    pub epoch: u64,
+    /// The source.
+    pub source_name: String,
+    /// Alerts received in it.
+    pub received: u64,
+    /// Outcomes and held.
+    pub accounted: i128,
+}
+
+/// Names of the counters that are part of the state.
+pub mod counter {
+    /// Records older than the last of their group.
+    pub const LATE: &str = "late_records";
+    /// Members forgotten after `forget_after`.
+    pub const EXPIRED: &str = "expired_members";
+    /// Time fields that were ignored.
+    pub const UNUSABLE_TIMES: &str = "unusable_times";
+    /// Records that needed the second JSON reader.
+    pub const FALLBACKS: &str = "parse_fallbacks";
+    /// Records taken.
+    pub const RECORDS: &str = "records";
+    /// Bytes of records taken.
+    pub const BYTES: &str = "bytes";
+    /// Every name.
+    pub const ALL: [&str; 6] = [LATE, EXPIRED, UNUSABLE_TIMES, FALLBACKS, RECORDS, BYTES];
+}
+
+/// Builds epochs, one after the other.
+#[derive(Debug)]
+pub struct EpochBuilder {
+    key: HashKey,
+    config_version: u64,
+    source_names: Vec<String>,
+    correlator: Correlator,
+    /// Number of the last epoch built.
+    last: u64,
+    next_record: u64,
+    positions: BTreeMap<(usize, String), (u64, Timestamp)>,
+    clocks: Vec<Timestamp>,
+    wall: Timestamp,
+    totals: Vec<SourceTotals>,
+    counters: BTreeMap<&'static str, u64>,
+    safe_from: u64,
+    sweep: Sweep,
+    gathered: Gathered,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    received: Vec<SourceCounts>,
+    dead_letters: Vec<DeadLetter>,
+    attached: Attached,
+    n_records: u64,
+    n_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Sweep {
+    /// The epoch in which the running sweep started.
+    started: Option<u64>,
+    bytes: u64,
+    /// Bytes of the state by the last complete sweep.
+    state_bytes: u64,
+    deltas: u64,
+}
+
+/// What a builder starts from.
+#[derive(Debug, Default)]
+pub struct Beginning {
+    /// The last durable epoch.
+    pub last_epoch: u64,
+    /// Number of the next record.
+    pub next_record: u64,
+    /// Positions and partition clocks.
+    pub positions: Vec<Position>,
+    /// Clock of each source.
+    pub clocks: Vec<Timestamp>,
+    /// Wall clock of the last epoch.
+    pub wall: Timestamp,
+    /// Totals by source.
+    pub totals: Vec<SourceTotals>,
+    /// Counters by name.
+    pub counters: BTreeMap<&'static str, u64>,
+    /// Blocks before this epoch are not needed.
+    pub safe_from: u64,
+    /// Bytes of blocks that were read.
+    pub block_bytes: u64,
+}
+
+impl EpochBuilder {
+    /// A builder that goes on from there. Positions of sources that are gone from the configuration are forgotten.
+    #[must_use]
+    pub fn new(key: HashKey, config_version: u64, source_names: Vec<String>, correlator: Correlator, from: Beginning) -> Self {
+        let n = source_names.len();
+        let mut positions = BTreeMap::new();
+        for position in from.positions {
+            if let Some(source) = source_names.iter().position(|name| *name == position.source) {
+                positions.insert((source, position.partition), (position.next, position.clock));
+            }
+        }
+        let mut totals = from.totals;
+        totals.resize(n, SourceTotals::default());
+        let mut clocks = from.clocks;
+        clocks.resize(n, Timestamp::MIN);
+        let gathered = Gathered { received: vec![SourceCounts::default(); n], ..Gathered::default() };
+        Self {
+            key,
+            config_version,
+            source_names,
+            correlator,
+            last: from.last_epoch,
+            next_record: from.next_record,
+            positions,
+            clocks,
+            wall: from.wall,
+            totals,
+            counters: from.counters,
+            safe_from: from.safe_from.max(1),
+            sweep: Sweep { deltas: from.block_bytes, ..Sweep::default() },
+            gathered,
+        }
+    }
+
+    /// Whether the shards should start a sweep with the next epoch.
+    #[must_use]
+    pub fn wants_sweep(&self) -> bool {
+        let enough = (SWEEP_AFTER_TIMES_STATE * self.sweep.state_bytes).max(SWEEP_AFTER_BYTES_MIN);
+        self.sweep.started.is_none() && self.sweep.deltas > enough
+    }
+
+    /// Whether anything was gathered that must become durable.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.gathered.n_records > 0 || !self.gathered.attached.replies.is_empty()
+    }
+
+    /// Takes the report of a chunk, in the order of the chunks.
+    pub fn take_report(&mut self, report: ChunkReport) {
+        self.next_record = self.next_record.max(report.next_record);
+        let Some(source) = report.source else { return };
+        let index = usize::from(source.0);
+        if let Some(counts) = self.gathered.received.get_mut(index) {
+            counts.received += report.received;
+            counts.count(Outcome::Rejected, report.rejects.iter().sum());
+        }
+        if let Some(totals) = self.totals.get_mut(index) {
+            totals.rejects.iter_mut().zip(report.rejects).for_each(|(total, n)| *total += n);
+        }
+        if let Some(clock) = self.clocks.get_mut(index) {
+            *clock = (*clock).max(report.payload_clock);
+        }
+        let clock = report.payload_clock;
+        for (partition, next) in report.positions {
+            let known = self.positions.entry((index, partition.to_string())).or_insert((next, Timestamp::MIN));
+            *known = (next, known.1.max(clock));
+        }
+        self.count(counter::UNUSABLE_TIMES, report.unusable_times);
+        self.count(counter::FALLBACKS, report.fallbacks);
+        self.count(counter::RECORDS, report.n_records);
+        self.count(counter::BYTES, report.n_bytes);
+        self.gathered.dead_letters.extend(report.dead_letters);
+        self.gathered.attached.replies.extend(report.replies);
+        self.gathered.attached.unreadable.extend(report.unreadable);
+        self.gathered.n_records += report.n_records;
+        self.gathered.n_bytes += report.n_bytes;
+    }
+
+    /// Notes where a source stands: its clock, and the clock of a partition.
+    pub fn note_clock(&mut self, source: SourceIndex, clock: Timestamp) {
+        if let Some(known) = self.clocks.get_mut(usize::from(source.0)) {
+            *known = (*known).max(clock);
+        }
+    }
+
+    /// Notes the position of a source that has no records to show for it (commands), or a partition's clock.
+    pub fn note_position(&mut self, source: SourceIndex, partition: &str, next: u64, clock: Timestamp) {
+        self.positions.insert((usize::from(source.0), partition.to_owned()), (next, clock));
+    }
+
+    fn count(&mut self, name: &'static str, n: u64) {
+        *self.counters.entry(name).or_insert(0) += n;
+    }
+
+    /// Materialises the epoch from the output of every shard. `swept`: the shards were told to start a sweep with it.
+    ///
+    /// # Errors
+    /// When received and accounted alerts differ for a source.
+    pub fn close(&mut self, outputs: Vec<ShardOutput>, swept: bool, now: Timestamp) -> Result<(Epoch, Attached), Broken> {
+        let number = self.last + 1;
+        self.wall = self.wall.max(now);
+        let fresh = vec![SourceCounts::default(); self.source_names.len()];
+        let mut counts = std::mem::replace(&mut self.gathered.received, fresh);
+        let mut gathered = std::mem::take(&mut self.gathered);
+        self.gathered.received = vec![SourceCounts::default(); self.source_names.len()];
+        let mut events = Vec::new();
+        let mut entries = BlockWriter::default();
+        let (mut sweep_bytes, mut sweep_done, mut tally) = (0, true, Tally::default());
+        for ShardOutput { out, saved, tally: sizes } in outputs {
+            counts.iter_mut().zip(&out.counts).for_each(|(sum, count)| sum.add(count));
+            self.count(counter::LATE, out.late);
+            self.count(counter::EXPIRED, out.expired);
+            events.extend(out.events);
+            gathered.attached.decisions.extend(out.decisions.unwrap_or_default());
+            entries.append(saved.entries);
+            sweep_bytes += saved.sweep_bytes;
+            sweep_done &= saved.sweep_done;
+            tally.add(&sizes);
+        }
+        self.check_law(number, &counts)?;
+        for (total, count) in self.totals.iter_mut().zip(&counts) {
+            total.counts.add(count);
+        }
+        let incidents = self.correlator.fold(events, number, now);
+        self.correlator.save(swept, &mut entries);
+        let delta_bytes = entries.n_bytes() - sweep_bytes;
+        self.advance_sweep(number, swept, sweep_done, sweep_bytes, delta_bytes);
+        entries.push(Kind::Meta(Box::new(self.meta(number))));
+        self.last = number;
+        gathered.attached.summary = Summary {
+            totals: self.totals.clone(),
+            counters: self.counters.clone(),
+            tally,
+            clocks: self.clocks.clone(),
+            n_records: gathered.n_records,
+            n_bytes: gathered.n_bytes,
+            state_delta_bytes: delta_bytes,
+            state_bytes: self.sweep.state_bytes,
+            event_times: incidents.iter().map(|record| record.event.record_time).collect(),
+        };
+        let epoch = Epoch {
+            number,
+            positions: self.positions(),
+            blocks: entries.finish(number),
+            incidents,
+            dead_letters: gathered.dead_letters,
+            safe_from: self.safe_from,
+            committed_at: now,
+        };
+        Ok((epoch, gathered.attached))
+    }
+
+    fn check_law(&self, epoch: u64, counts: &[SourceCounts]) -> Result<(), Broken> {
+        let Some((index, broken)) = counts.iter().enumerate().find(|(_, counts)| !counts.is_conserved()) else {
+            return Ok(());
+        };
+        let outcomes: i128 = broken.outcomes.iter().map(|count| i128::from(*count)).sum();
+        Err(Broken {
+            epoch,
+            source_name: self.source_names.get(index).cloned().unwrap_or_default(),
+            received: broken.received,
+            accounted: outcomes + i128::from(broken.held),
+        })
+    }
+
+    fn advance_sweep(&mut self, epoch: u64, swept: bool, done: bool, sweep_bytes: u64, delta_bytes: u64) {
+        if swept {
+            self.sweep.started = Some(epoch);
+            self.sweep.bytes = 0;
+            self.sweep.deltas = 0;
+        }
+        self.sweep.deltas += delta_bytes;
+        self.sweep.bytes += sweep_bytes;
+        if done && let Some(started) = self.sweep.started.take() {
+            self.safe_from = started;
+            self.sweep.state_bytes = self.sweep.bytes;
+        }
+    }
+
+    /// Every partition ever read and where to go on.
+    #[must_use]
+    pub fn positions(&self) -> Vec<Position> {
+        let position = |((source, partition), (next, clock)): (&(usize, String), &(u64, Timestamp))| Position {
+            source: self.source_names.get(*source).cloned().unwrap_or_default(),
+            partition: partition.clone(),
+            next: *next,
+            clock: *clock,
+        };
+        self.positions.iter().map(position).collect()
+    }
+
+    fn meta(&self, epoch: u64) -> MetaEntry {
+        let totals = self.source_names.iter().zip(&self.totals).map(|(name, totals)| TotalsEntry {
+            source: name.clone(),
+            received: totals.counts.received,
+            outcomes: totals.counts.outcomes.to_vec(),
+            held: totals.counts.held,
+            rejects: totals.rejects.to_vec(),
+        });
+        let partition = |position: Position| PositionEntry {
+            source: position.source,
+            partition: position.partition,
+            next: position.next,
+            clock: position.clock.0,
+        };
+        let clock = |(name, clock): (&String, &Timestamp)| PositionEntry {
+            source: name.clone(),
+            partition: SOURCE_CLOCK.to_owned(),
+            next: 0,
+            clock: clock.0,
+        };
+        let partitions = self.positions().into_iter().map(partition);
+        let clocks = self.source_names.iter().zip(&self.clocks).map(clock);
+        let counters = self.counters.iter().map(|(name, value)| CounterEntry { name: (*name).to_owned(), value: *value });
+        MetaEntry {
+            epoch,
+            hash_key: self.key.0.to_vec(),
+            config_version: self.config_version,
+            next_record: self.next_record,
+            safe_from: self.safe_from,
+            positions: partitions.chain(clocks).collect(),
+            totals: totals.collect(),
+            wall: self.wall.0,
+            counters: counters.collect(),
+        }
+    }
+}
+
+/// In the meta entry, the partition name under which the clock of a whole source is kept. No real partition has it.
+pub const SOURCE_CLOCK: &str = "\u{0}clock";
