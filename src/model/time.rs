@@ -153,7 +153,7 @@ impl Millis {
 }
 
 /// Something that tells the wall-clock time. A trait because tests and the simulation bring their own.
-pub trait Clock: Send {
+pub trait Clock: Send + Sync {
     /// The wall-clock time now.
     fn now(&self) -> Timestamp;
 }

@@ -7,7 +7,7 @@ use crate::model::fingerprint::HashKey;
 use crate::model::time::Timestamp;
 use crate::pipeline::correlate::Correlator;
 use crate::pipeline::decode::Reject;
-use crate::pipeline::exchange::ChunkReport;
+use crate::pipeline::exchange::{ChunkReport, Note};
 use crate::pipeline::outcome::{Outcome, SourceCounts};
 use crate::pipeline::shard::Tally;
 use crate::pipeline::shard::event::{Decision, Out};
@@ -222,7 +222,8 @@ impl EpochBuilder {
     /// Takes the report of a chunk, in the order of the chunks.
     pub fn take_report(&mut self, report: ChunkReport) {
         self.next_record = self.next_record.max(report.next_record);
-        let Some(source) = report.source else { return };
+        let notes = report.notes;
+        let Some(source) = report.source else { return self.take_notes(notes) };
         let index = usize::from(source.0);
         if let Some(counts) = self.gathered.received.get_mut(index) {
             counts.received += report.received;
@@ -237,7 +238,7 @@ impl EpochBuilder {
         let clock = report.payload_clock;
         for (partition, next) in report.positions {
             let known = self.positions.entry((index, partition.to_string())).or_insert((next, Timestamp::MIN));
-            *known = (next, known.1.max(clock));
+            *known = (next, known.1.max(clock)); // A record source's clock comes as a note.
         }
         self.count(counter::UNUSABLE_TIMES, report.unusable_times);
         self.count(counter::FALLBACKS, report.fallbacks);
@@ -248,9 +249,19 @@ impl EpochBuilder {
         self.gathered.attached.unreadable.extend(report.unreadable);
         self.gathered.n_records += report.n_records;
         self.gathered.n_bytes += report.n_bytes;
+        self.take_notes(notes);
     }
 
-    /// Notes where a source stands: its clock, and the clock of a partition.
+    fn take_notes(&mut self, notes: Vec<Note>) {
+        for note in notes {
+            match note {
+                Note::Clock(source, clock) => self.note_clock(source, clock),
+                Note::Position(source, partition, next, clock) => self.note_position(source, &partition, next, clock),
+            }
+        }
+    }
+
+    /// Notes the clock of a source.
     pub fn note_clock(&mut self, source: SourceIndex, clock: Timestamp) {
         if let Some(known) = self.clocks.get_mut(usize::from(source.0)) {
             *known = (*known).max(clock);

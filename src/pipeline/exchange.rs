@@ -31,6 +31,26 @@ pub struct Chunk {
     pub steps: Vec<Step>,
     /// The wall clock when the chunk was made; record time of what has none, for dead letters.
     pub wall: Timestamp,
+    /// Where sources and partitions stand after this chunk; passed on to the epoch.
+    pub notes: Vec<Note>,
+    /// An epoch ends with this chunk.
+    pub mark: Option<Mark>,
+}
+
+/// Where a source or one of its partitions stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The clock of a source.
+    Clock(SourceIndex, Timestamp),
+    /// The next position and the clock of a partition.
+    Position(SourceIndex, PartitionName, u64, Timestamp),
+}
+
+/// The end of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Shards start a state sweep with it.
+    pub start_sweep: bool,
 }
 
 /// What the epoch must know of a chunk besides what the shards make of it.
@@ -64,6 +84,10 @@ pub struct ChunkReport {
     pub unusable_times: u64,
     /// Records that needed the second JSON reader.
     pub fallbacks: u64,
+    /// Where sources and partitions stand.
+    pub notes: Vec<Note>,
+    /// An epoch ends with this chunk.
+    pub mark: Option<Mark>,
 }
 
 /// What becomes of a chunk: a part for every shard, and the report.
@@ -137,6 +161,8 @@ impl Exchange {
             n_records: chunk.batch.records.len() as u64,
             n_bytes: chunk.batch.bytes.len() as u64,
             payload_clock: Timestamp::MIN,
+            notes: std::mem::take(&mut chunk.notes),
+            mark: chunk.mark,
             ..ChunkReport::default()
         };
         let mut steps = Vec::with_capacity(chunk.steps.len());

@@ -1,0 +1,87 @@
+//! The engine on one thread: the same decoder, shards, builder as in the daemon, called one after the other.
+//!
+//! Behind `replay`, `tests`, benches and the simulation: no thread, no channel, no clock.
+
+use crate::model::time::Timestamp;
+use crate::pipeline::chunk::{Seq, Step, StepKind};
+use crate::pipeline::epoch::{Attached, Broken, EpochBuilder, ShardOutput};
+use crate::pipeline::exchange::{Chunk, Exchange};
+use crate::pipeline::shard::Shard;
+use crate::pipeline::shard::event::Out;
+use crate::pipeline::sink::Epoch;
+use crate::pipeline::source::{Batch, SourceIndex};
+use crate::pipeline::start::Start;
+
+/// The engine.
+pub struct Engine {
+    exchange: Exchange,
+    shards: Vec<(Shard, Out)>,
+    builder: EpochBuilder,
+    n_sources: usize,
+    with_decisions: bool,
+    next_chunk: u64,
+    next_record: u64,
+}
+
+impl Engine {
+    /// An engine that goes on from a start. With decisions nothing is folded before the shards, so that every alert is
+    /// accounted for by its place.
+    #[must_use]
+    pub fn new(start: Start, with_decisions: bool) -> Self {
+        let n_sources = start.options.sources.len();
+        let exchange = Exchange::new(start.options.clone(), start.key, start.placement, !with_decisions);
+        let shards = start.shards.into_iter().map(|shard| (shard, Out::new(n_sources, with_decisions))).collect();
+        let next_record = start.next_record;
+        Self { exchange, shards, builder: start.builder, n_sources, with_decisions, next_chunk: 0, next_record }
+    }
+
+    /// Number of the next record.
+    #[must_use]
+    pub fn next_record(&self) -> u64 {
+        self.next_record
+    }
+
+    /// Takes a batch of a source. Steps name their place by the number of the record they stand before.
+    pub fn feed(&mut self, source: SourceIndex, batch: Batch, steps: Vec<Step>, wall: Timestamp) {
+        let n_records = batch.records.len() as u64;
+        let source = Some(source);
+        let (number, first_record) = (self.next_chunk, self.next_record);
+        let chunk = Chunk { number, source, first_record, batch, steps, wall, ..Chunk::default() };
+        self.next_chunk += 1;
+        self.next_record += n_records;
+        let routed = self.exchange.route(chunk);
+        for ((shard, out), part) in self.shards.iter_mut().zip(&routed.parts) {
+            shard.apply(part, out);
+        }
+        self.builder.take_report(routed.report);
+    }
+
+    /// Something happens to time, or a person commands. Takes a number of its own in the sequence.
+    pub fn step(&mut self, kind: StepKind) {
+        if let StepKind::Clock { source, to } = &kind {
+            self.builder.note_clock(*source, *to);
+        }
+        let step = Step { seq: Seq { record: self.next_record, index: 0 }, kind };
+        self.next_record += 1;
+        let part = crate::pipeline::chunk::Part { steps: vec![step], ..Default::default() };
+        for (shard, out) in &mut self.shards {
+            shard.apply(&part, out);
+        }
+    }
+
+    /// Ends the epoch.
+    ///
+    /// # Errors
+    /// When the conservation law does not hold: a fault of this program.
+    pub fn end_epoch(&mut self, now: Timestamp) -> Result<(Epoch, Attached), Broken> {
+        let swept = self.builder.wants_sweep();
+        let (n_sources, with_decisions) = (self.n_sources, self.with_decisions);
+        let outputs = self.shards.iter_mut().map(|(shard, out)| ShardOutput {
+            out: std::mem::replace(out, Out::new(n_sources, with_decisions)),
+            saved: shard.save(swept),
+            tally: shard.tally(),
+        });
+        let outputs = outputs.collect();
+        self.builder.close(outputs, swept, now)
+    }
+}

@@ -1,0 +1,262 @@
+//! The engine on threads: one sequencer, M decoders, N shards, one that commits. Bounded channels between them; pressure
+//! travels upstream by blocking, a stop by hang-up.
+//!
+//! ```text
+//! inputs ─► sequencer ─► decoder × M ─► shard × N ─► commit ─► sink
+//!               ▲            └───────── reports ──────▲ │
+//!               └──────────── wake, sink is free ───────┘
+//! ```
+//! No deadlock: a shard always takes what is sent to it and puts it in order itself; a decoder reports a chunk only after
+//! every shard has its part, so that whoever has all reports up to a mark can wait for the shards.
+
+mod commit;
+mod sequence;
+mod work;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+
+use crate::model::time::Clock;
+use crate::pipeline::epoch::{Attached, Broken};
+use crate::pipeline::sequencer::{Sequencer, SourceFailed};
+use crate::pipeline::sink::{CommitError, Epoch, EpochSink};
+use crate::pipeline::source::SourceEvent;
+use crate::pipeline::start::Start;
+
+/// Chunks that may wait for a decoder, per decoder.
+const CHUNKS_PER_DECODER: usize = 4;
+/// Parts that may wait for a shard: enough that decoders need not wait for one that fires timers.
+const PARTS_PER_SHARD: usize = 64;
+/// Reports that may wait for the commit of the epoch before: chunks of single-record requests are many.
+const REPORTS: usize = 4_096;
+
+/// Why a run ended other than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Another instance has taken over: exit code 3, no restart.
+    #[error("another instance has taken over: {0}")]
+    Fenced(String),
+    /// The store cannot go on.
+    #[error("store: {0}")]
+    Store(String),
+    /// A source cannot go on.
+    #[error(transparent)]
+    Source(#[from] SourceFailed),
+    /// A fault of this program: what was received is not what is accounted for.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// A thread panicked; the last durable epoch is the truth.
+    #[error("thread {0:?} panicked")]
+    Panicked(String),
+}
+
+impl From<CommitError> for RunError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Fenced(reason) => Self::Fenced(reason),
+            other => Self::Store(other.to_string()),
+        }
+    }
+}
+
+/// What the threads tell each other beside the channels, and what a watchdog may look at.
+#[derive(Debug)]
+pub struct Shared {
+    stop: AtomicBool,
+    /// Epochs ended by the sequencer, and made durable.
+    sealed: AtomicU64,
+    committed: AtomicU64,
+    wants_sweep: AtomicBool,
+    has_deadlines: AtomicBool,
+    /// Group events that wait for the end of the epoch.
+    pending_events: AtomicU64,
+    /// Loops of the sequencer and of the shards together, and of the commit thread.
+    beats: Vec<AtomicU64>,
+    /// Record times set back to arrival because they lay in the future.
+    pub clamped: AtomicU64,
+    /// Milliseconds the sequencer waited for a decoder to take a chunk.
+    pub blocked_ms: AtomicU64,
+}
+
+impl Shared {
+    /// A number per thread that grows with every loop: sequencer, commit, then the shards. A watchdog feeds systemd only
+    /// while all of them grow; the commit thread's also grows when its sink reports a retry.
+    #[must_use]
+    pub fn beats(&self) -> Vec<u64> {
+        self.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect()
+    }
+
+    fn beat(&self, thread: usize) {
+        if let Some(beat) = self.beats.get(thread) {
+            beat.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Called on the commit thread once an epoch is durable, before senders are answered. Must not block for long.
+pub type OnCommit = Box<dyn FnMut(&Epoch, &Attached) + Send>;
+
+/// What a run needs from outside.
+pub struct Outside {
+    /// What each source says, in the order of `Options::sources`.
+    pub inputs: Vec<Receiver<SourceEvent>>,
+    /// Makes epochs durable.
+    pub sink: Box<dyn EpochSink>,
+    /// Tells the wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Hears of every durable epoch.
+    pub on_commit: OnCommit,
+}
+
+/// A running engine.
+pub struct Running {
+    shared: Arc<Shared>,
+    sequencer: JoinHandle<Result<(Sequencer, Vec<Receiver<SourceEvent>>), SourceFailed>>,
+    workers: Vec<JoinHandle<()>>,
+    commit: JoinHandle<Result<(Box<dyn EpochSink>, OnCommit), RunError>>,
+    clock: Arc<dyn Clock>,
+    ended: Receiver<()>,
+}
+
+/// Starts all threads. `sequencer`: the one of the run before, after a reload; else `None`.
+#[must_use]
+pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Running {
+    let options = start.options.clone();
+    let (n_decoders, n_shards) = (options.decoders.max(1), options.shards.max(1));
+    let Outside { inputs, mut sink, clock, on_commit } = outside;
+    let shared = Arc::new(Shared {
+        stop: AtomicBool::new(false),
+        sealed: AtomicU64::new(0),
+        committed: AtomicU64::new(0),
+        wants_sweep: AtomicBool::new(start.builder.wants_sweep()),
+        has_deadlines: AtomicBool::new(start.shards.iter().any(|shard| shard.tally().has_deadlines)),
+        pending_events: AtomicU64::new(0),
+        beats: (0..2 + n_shards).map(|_| AtomicU64::new(0)).collect(),
+        clamped: AtomicU64::new(0),
+        blocked_ms: AtomicU64::new(0),
+    });
+    let beating = shared.clone();
+    sink.on_retry(Arc::new(move || beating.beat(COMMIT_BEAT)));
+    let (to_decoders, chunks) = bounded(n_decoders * CHUNKS_PER_DECODER);
+    let (to_commit, reports) = bounded(REPORTS);
+    let (wake, woken) = bounded(1);
+    let (running, ended) = bounded::<()>(0);
+    let mut workers = Vec::new();
+    let mut to_shards = Vec::new();
+    let mut outputs = Vec::new();
+    for (index, shard) in start.shards.into_iter().enumerate() {
+        let (to_shard, parts) = bounded(PARTS_PER_SHARD);
+        let (to_output, output) = bounded(1);
+        to_shards.push(to_shard);
+        outputs.push(output);
+        let worker = work::ShardWorker { index, shard, parts, output: to_output, shared: shared.clone() };
+        let n_sources = options.sources.len();
+        workers.push(spawn(format!("shard-{index}"), running.clone(), move || worker.run(n_sources)));
+    }
+    for index in 0..n_decoders {
+        let exchange = crate::pipeline::exchange::Exchange::new(options.clone(), start.key, start.placement.clone(), true);
+        let worker = work::DecodeWorker {
+            exchange,
+            chunks: chunks.clone(),
+            to_shards: to_shards.clone(),
+            reports: to_commit.clone(),
+        };
+        workers.push(spawn(format!("decode-{index}"), running.clone(), move || worker.run()));
+    }
+    drop((chunks, to_shards, to_commit));
+    let committer = commit::Committer {
+        builder: start.builder,
+        sink,
+        on_commit,
+        reports,
+        outputs,
+        shared: shared.clone(),
+        clock: clock.clone(),
+        wake,
+    };
+    let commit = spawn("commit".to_owned(), running.clone(), move || committer.run());
+    let sequencer =
+        sequencer.unwrap_or_else(|| Sequencer::new(&options, &start.positions, &start.clocks, start.next_record));
+    let runner = sequence::SequenceRunner {
+        sequencer,
+        inputs,
+        chunks: to_decoders,
+        woken,
+        shared: shared.clone(),
+        clock: clock.clone(),
+        options: options.epoch.clone(),
+    };
+    let sequencer = spawn("sequencer".to_owned(), running, move || runner.run());
+    Running { shared, sequencer, workers, commit, clock, ended }
+}
+
+const SEQUENCER_BEAT: usize = 0;
+const COMMIT_BEAT: usize = 1;
+const FIRST_SHARD_BEAT: usize = 2;
+
+/// A named thread; `running` is dropped when it ends, however it ends.
+fn spawn<T: Send + 'static>(
+    name: String,
+    running: Sender<()>,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        let _running = running;
+        body()
+    });
+    thread.expect("the process may start threads: it is only starting")
+}
+
+impl Running {
+    /// What threads tell.
+    #[must_use]
+    pub fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
+    /// Hangs up the sources: what was taken becomes durable, then every thread ends.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether any thread has ended, which ends them all.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.sequencer.is_finished() || self.commit.is_finished() || self.workers.iter().any(JoinHandle::is_finished)
+    }
+
+    /// A channel that closes when all threads have ended; nothing is ever sent.
+    #[must_use]
+    pub fn ended(&self) -> Receiver<()> {
+        self.ended.clone()
+    }
+
+    /// Waits for all threads, in the order of the flow.
+    ///
+    /// # Errors
+    /// Why the run ended, if not by `stop` or the end of all sources.
+    pub fn join(self) -> Result<(Sequencer, Outside), RunError> {
+        let sequenced = self.sequencer.join();
+        let mut panicked = sequenced.is_err().then(|| "sequencer".to_owned());
+        for worker in self.workers {
+            let name = worker.thread().name().unwrap_or_default().to_owned();
+            if worker.join().is_err() {
+                panicked.get_or_insert(name);
+            }
+        }
+        let committed = self.commit.join();
+        if committed.is_err() {
+            panicked.get_or_insert("commit".to_owned());
+        }
+        if let Some(name) = panicked {
+            return Err(RunError::Panicked(name));
+        }
+        let panicked = || RunError::Panicked("commit".to_owned());
+        let (sink, on_commit) = committed.map_err(|_| panicked())??;
+        let (sequencer, inputs) = sequenced.map_err(|_| panicked())??;
+        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit }))
+    }
+}

@@ -1,0 +1,181 @@
+//! The sequencer's thread: takes from the sources in turn, ends epochs, ticks when nothing comes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, Select, Sender, TryRecvError};
+
+use crate::model::time::{Clock, Millis, Stopwatch, Timestamp};
+use crate::pipeline::exchange::{Chunk, Mark};
+use crate::pipeline::options::EpochOptions;
+use crate::pipeline::run::{SEQUENCER_BEAT, Shared};
+use crate::pipeline::sequencer::{Sequencer, SourceFailed};
+use crate::pipeline::source::{SourceEvent, SourceIndex};
+
+/// Time between two ticks of the wall clock: the resolution of timers when nothing comes.
+const TICK: Millis = Millis(50);
+/// A group event of the usual size, for the bound on an epoch's output.
+const EVENT_BYTES: u64 = 4 << 10;
+
+pub(super) struct SequenceRunner {
+    pub(super) sequencer: Sequencer,
+    pub(super) inputs: Vec<Receiver<SourceEvent>>,
+    pub(super) chunks: Sender<Chunk>,
+    pub(super) woken: Receiver<()>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) options: EpochOptions,
+}
+
+/// The epoch that is being gathered.
+#[derive(Default)]
+struct Gathering {
+    records: u64,
+    waiting: bool,
+    /// When its first record or event came; `None` while it is empty.
+    since: Option<Timestamp>,
+    last_mark: Timestamp,
+    last_tick: Timestamp,
+}
+
+impl SequenceRunner {
+    pub(super) fn run(mut self) -> Result<(Sequencer, Vec<Receiver<SourceEvent>>), SourceFailed> {
+        let now = self.clock.now();
+        let mut gathering = Gathering { last_mark: now, last_tick: now, ..Gathering::default() };
+        let chunk = self.sequencer.begin(now);
+        let mut alive = self.send(chunk);
+        let mut turn = 0;
+        while alive && !self.shared.stop.load(Ordering::Relaxed) {
+            self.shared.beat(SEQUENCER_BEAT);
+            let taken = self.next_event(&mut turn, &gathering);
+            let now = self.clock.now();
+            if let Some((source, event)) = taken {
+                alive = self.take(source, event, now, &mut gathering)?;
+            } else if now - gathering.last_tick >= TICK {
+                gathering.last_tick = now;
+                let chunk = self.sequencer.tick(now);
+                alive = self.send(chunk);
+            }
+            if alive && self.epoch_ends(&mut gathering, now) {
+                alive = self.end_epoch(&mut gathering, now);
+            }
+            if self.sequencer.all_ended() && gathering.since.is_none() && self.is_settled() {
+                break; // Every source has ended (standard input, files that are not followed).
+            }
+        }
+        let now = self.clock.now();
+        let chunk = self.sequencer.mark(Mark { start_sweep: false }, now);
+        self.send(chunk);
+        Ok((self.sequencer, self.inputs))
+    }
+
+    /// Whether everything that was ended is durable and nothing waits to be told.
+    fn is_settled(&self) -> bool {
+        self.sink_is_free() && !self.shared.has_deadlines.load(Ordering::Relaxed)
+    }
+
+    fn sink_is_free(&self) -> bool {
+        self.shared.committed.load(Ordering::Acquire) == self.shared.sealed.load(Ordering::Relaxed)
+    }
+
+    /// The next event of any source, in turn; waits for a tick at most.
+    fn next_event(&mut self, turn: &mut usize, gathering: &Gathering) -> Option<(SourceIndex, SourceEvent)> {
+        let n = self.inputs.len().max(1);
+        for offset in 0..n {
+            let at = (*turn + offset) % n;
+            match self.inputs.get(at).map(Receiver::try_recv) {
+                Some(Ok(event)) => {
+                    *turn = at + 1;
+                    return Some((SourceIndex(at as u8), event));
+                }
+                Some(Err(TryRecvError::Disconnected)) => self.hang_up(at),
+                Some(Err(TryRecvError::Empty)) | None => {}
+            }
+        }
+        if gathering.waiting && self.sink_is_free() {
+            return None; // Nothing more is there, and somebody waits for an answer: the epoch ends now.
+        }
+        let mut select = Select::new();
+        for input in &self.inputs {
+            select.recv(input);
+        }
+        select.recv(&self.woken);
+        let ready = select.ready_timeout(self.patience(gathering)).ok()?;
+        if ready >= self.inputs.len() {
+            let _ = self.woken.try_recv();
+            return None;
+        }
+        let event = self.inputs.get(ready).and_then(|input| input.try_recv().ok())?;
+        *turn = ready + 1;
+        Some((SourceIndex(ready as u8), event))
+    }
+
+    /// A source whose thread is gone says nothing any more. Its place is kept: positions and clocks go by it.
+    fn hang_up(&mut self, at: usize) {
+        if let Some(input) = self.inputs.get_mut(at) {
+            *input = crossbeam::channel::never();
+        }
+    }
+
+    fn patience(&self, gathering: &Gathering) -> Duration {
+        let to_tick = TICK;
+        let to_end = if gathering.since.is_some() { self.options.interval } else { TICK };
+        to_tick.min(to_end).to_duration()
+    }
+
+    fn take(
+        &mut self,
+        source: SourceIndex,
+        event: SourceEvent,
+        now: Timestamp,
+        gathering: &mut Gathering,
+    ) -> Result<bool, SourceFailed> {
+        if let SourceEvent::Records(batch) = &event {
+            gathering.records += batch.records.len() as u64;
+            gathering.waiting |= !batch.replies.is_empty();
+        }
+        let Some(chunk) = self.sequencer.take(source, event, now)? else { return Ok(true) };
+        self.shared.clamped.store(self.sequencer.clamped, Ordering::Relaxed);
+        gathering.since.get_or_insert(now);
+        Ok(self.send(chunk))
+    }
+
+    fn epoch_ends(&self, gathering: &mut Gathering, now: Timestamp) -> bool {
+        let events = self.shared.pending_events.load(Ordering::Relaxed);
+        if events > 0 {
+            gathering.since.get_or_insert(now);
+        }
+        let clock_is_old = self.shared.has_deadlines.load(Ordering::Relaxed)
+            && now - gathering.last_mark >= self.options.clock_interval;
+        let Some(since) = gathering.since else { return clock_is_old };
+        let nothing_ready = || self.inputs.iter().all(Receiver::is_empty);
+        gathering.records >= self.options.max_records
+            || events.saturating_mul(EVENT_BYTES) >= self.options.max_output_bytes
+            || now - since >= self.options.interval
+            || gathering.waiting && self.sink_is_free() && nothing_ready()
+            || clock_is_old
+    }
+
+    fn end_epoch(&mut self, gathering: &mut Gathering, now: Timestamp) -> bool {
+        let start_sweep = self.shared.wants_sweep.swap(false, Ordering::Relaxed);
+        let chunk = self.sequencer.mark(Mark { start_sweep }, now);
+        self.shared.sealed.fetch_add(1, Ordering::Relaxed);
+        *gathering = Gathering { last_mark: now, last_tick: now, ..Gathering::default() };
+        self.send(chunk)
+    }
+
+    /// Hands a chunk to the decoders; false if they are gone, which ends the run.
+    fn send(&self, chunk: Chunk) -> bool {
+        match self.chunks.try_send(chunk) {
+            Ok(()) => true,
+            Err(crossbeam::channel::TrySendError::Disconnected(_)) => false,
+            Err(crossbeam::channel::TrySendError::Full(chunk)) => {
+                let blocked = Stopwatch::start();
+                let sent = self.chunks.send(chunk).is_ok();
+                self.shared.blocked_ms.fetch_add(blocked.elapsed().as_millis() as u64, Ordering::Relaxed);
+                sent
+            }
+        }
+    }
+}

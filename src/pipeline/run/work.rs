@@ -1,0 +1,80 @@
+//! Decoder and shard threads: take, do, pass on, until the input hangs up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam::channel::{Receiver, Sender};
+
+use crate::pipeline::chunk::Part;
+use crate::pipeline::epoch::ShardOutput;
+use crate::pipeline::exchange::{Chunk, ChunkReport, Exchange, Mark};
+use crate::pipeline::run::{FIRST_SHARD_BEAT, Shared};
+use crate::pipeline::shard::Shard;
+use crate::pipeline::shard::event::Out;
+
+/// A shard's part with the number of its chunk.
+pub(super) struct NumberedPart {
+    number: u64,
+    part: Part,
+    mark: Option<Mark>,
+}
+
+pub(super) struct DecodeWorker {
+    pub(super) exchange: Exchange,
+    pub(super) chunks: Receiver<Chunk>,
+    pub(super) to_shards: Vec<Sender<NumberedPart>>,
+    pub(super) reports: Sender<ChunkReport>,
+}
+
+impl DecodeWorker {
+    pub(super) fn run(mut self) {
+        for chunk in &self.chunks {
+            let routed = self.exchange.route(chunk);
+            let (number, mark) = (routed.report.number, routed.report.mark);
+            for (shard, part) in self.to_shards.iter().zip(routed.parts) {
+                if shard.send(NumberedPart { number, part, mark }).is_err() {
+                    return; // The shard is gone: the run is over.
+                }
+            }
+            // Last, so that whoever has the report knows that every shard has its part.
+            if self.reports.send(routed.report).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+pub(super) struct ShardWorker {
+    pub(super) index: usize,
+    pub(super) shard: Shard,
+    pub(super) parts: Receiver<NumberedPart>,
+    pub(super) output: Sender<ShardOutput>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl ShardWorker {
+    pub(super) fn run(mut self, n_sources: usize) {
+        let mut out = Out::new(n_sources, false);
+        // Several decoders finish in any order; chunks in flight are bounded by the channels before.
+        let mut early: BTreeMap<u64, NumberedPart> = BTreeMap::new();
+        let mut next = 0;
+        while let Ok(part) = self.parts.recv() {
+            early.insert(part.number, part);
+            while let Some(NumberedPart { part, mark, .. }) = early.remove(&next) {
+                next += 1;
+                let before = out.events.len();
+                self.shard.apply(&part, &mut out);
+                self.shared.pending_events.fetch_add((out.events.len() - before) as u64, Ordering::Relaxed);
+                self.shared.beat(FIRST_SHARD_BEAT + self.index);
+                let Some(mark) = mark else { continue };
+                let out = std::mem::replace(&mut out, Out::new(n_sources, false));
+                self.shared.pending_events.fetch_sub(out.events.len() as u64, Ordering::Relaxed);
+                let output = ShardOutput { out, saved: self.shard.save(mark.start_sweep), tally: self.shard.tally() };
+                if self.output.send(output).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The one sequence of everything: numbers the records, commands and ticks of all sources, and keeps their clocks.
+//!
+//! Pure: it is told what sources say and what time it is, and answers with chunks. Threads and channels are in `run`.
+
+use std::collections::BTreeMap;
+
+use crate::model::time::{Millis, Timestamp};
+use crate::pipeline::chunk::{Seq, Step, StepKind};
+use crate::pipeline::command::{Action, Command};
+use crate::pipeline::exchange::{Chunk, Mark, Note};
+use crate::pipeline::options::{Options, RecordTime, SourceOptions};
+use crate::pipeline::source::{Batch, PartitionName, Position, SourceEvent, SourceIndex};
+
+/// What stops the daemon from inside a source.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("source {source_name:?}: {reason}")]
+pub struct SourceFailed {
+    /// Which source.
+    pub source_name: String,
+    /// Why.
+    pub reason: String,
+}
+
+#[derive(Debug)]
+struct Partition {
+    clock: Timestamp,
+    idle: bool,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Source {
+    options: SourceOptions,
+    partitions: BTreeMap<PartitionName, Partition>,
+    clock: Timestamp,
+    ended: bool,
+}
+
+impl Source {
+    /// The slowest partition; an idle one is at the wall clock. MIN while one has said nothing yet.
+    fn slowest(&self, now: Timestamp) -> Timestamp {
+        if self.ended || self.options.lossy_when_unread {
+            return now; // Nothing can come late: arrival is the record time.
+        }
+        let clock = |partition: &Partition| if partition.idle { now } else { partition.clock };
+        self.partitions.values().map(clock).min().unwrap_or(Timestamp::MIN)
+    }
+}
+
+/// Numbers and clocks.
+#[derive(Debug)]
+pub struct Sequencer {
+    sources: Vec<Source>,
+    wall: Timestamp,
+    next_chunk: u64,
+    next_record: u64,
+    /// Record times that lay in the future and were set to arrival.
+    pub clamped: u64,
+}
+
+impl Sequencer {
+    /// A sequencer that goes on from there.
+    #[must_use]
+    pub fn new(options: &Options, positions: &[Position], clocks: &[Timestamp], next_record: u64) -> Self {
+        let source = |(index, options): (usize, &SourceOptions)| Source {
+            options: options.clone(),
+            partitions: BTreeMap::new(),
+            clock: clocks.get(index).copied().unwrap_or(Timestamp::MIN),
+            ended: false,
+        };
+        let mut sources: Vec<Source> = options.sources.iter().enumerate().map(source).collect();
+        for position in positions {
+            if let Some(source) = sources.iter_mut().find(|source| source.options.name == position.source) {
+                let partition = Partition { clock: position.clock, idle: false, next: position.next };
+                source.partitions.insert(position.partition.as_str().into(), partition);
+            }
+        }
+        Self { sources, wall: Timestamp::MIN, next_chunk: 0, next_record, clamped: 0 }
+    }
+
+    /// Begins: what a lossy source could not hear since its last committed clock is no silence.
+    pub fn begin(&mut self, now: Timestamp) -> Chunk {
+        let unread: Vec<StepKind> = self
+            .sources
+            .iter()
+            .enumerate()
+            .filter(|(_, source)| source.options.lossy_when_unread && source.clock != Timestamp::MIN && source.clock < now)
+            .map(|(index, source)| StepKind::Unread { source: SourceIndex(index as u8), by: now - source.clock })
+            .collect();
+        let mut chunk = self.tick(now);
+        let seq = chunk.steps.first().map_or(Seq { record: self.next_record, index: 0 }, |step| step.seq);
+        chunk.steps.splice(0..0, unread.into_iter().map(|kind| Step { seq, kind }));
+        chunk
+    }
+
+    /// The wall clock moves on.
+    pub fn tick(&mut self, now: Timestamp) -> Chunk {
+        let mut chunk = self.chunk(None, now);
+        self.pass_time(now, &mut chunk);
+        self.next_record += u64::from(!chunk.steps.is_empty());
+        chunk
+    }
+
+    /// What a source says becomes a chunk, if it moves anything.
+    ///
+    /// # Errors
+    /// When the source cannot go on.
+    pub fn take(&mut self, source: SourceIndex, event: SourceEvent, now: Timestamp) -> Result<Option<Chunk>, SourceFailed> {
+        let at = usize::from(source.0);
+        let Some(state) = self.sources.get_mut(at) else { return Ok(None) };
+        match event {
+            SourceEvent::Records(batch) => return Ok(Some(self.records(source, batch, now))),
+            SourceEvent::Assigned(partitions) => {
+                // Whatever was known from the state and is not read now must not hold the clock back.
+                state.partitions.retain(|name, _| partitions.contains(name));
+                for name in partitions {
+                    state.partitions.entry(name).or_insert(Partition { clock: Timestamp::MIN, idle: false, next: 0 });
+                }
+            }
+            SourceEvent::Revoked(partitions) => state.partitions.retain(|name, _| !partitions.contains(name)),
+            SourceEvent::Idle(name) => {
+                let fresh = Partition { clock: Timestamp::MIN, idle: true, next: 0 };
+                state.partitions.entry(name).or_insert(fresh).idle = true;
+            }
+            SourceEvent::Unread { from, to } => {
+                let mut chunk = self.chunk(None, now);
+                let kind = StepKind::Unread { source, by: Millis((to - from).0.max(0)) };
+                chunk.steps.push(Step { seq: Seq { record: self.next_record, index: 0 }, kind });
+                self.pass_time(now, &mut chunk);
+                self.next_record += 1;
+                return Ok(Some(chunk));
+            }
+            SourceEvent::Command { command, next } => return Ok(Some(self.command(source, command, next, now))),
+            SourceEvent::Ended => state.ended = true,
+            SourceEvent::Failed(reason) => {
+                return Err(SourceFailed { source_name: state.options.name.clone(), reason });
+            }
+        }
+        Ok(None)
+    }
+
+    /// Ends the epoch with an empty chunk.
+    pub fn mark(&mut self, mark: Mark, now: Timestamp) -> Chunk {
+        let mut chunk = self.tick(now);
+        chunk.mark = Some(mark);
+        chunk
+    }
+
+    /// How far each source's clock lies behind, and whether it has one.
+    pub fn clocks(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        self.sources.iter().map(|source| source.clock)
+    }
+
+    /// Whether every source has ended.
+    #[must_use]
+    pub fn all_ended(&self) -> bool {
+        self.sources.iter().all(|source| source.ended)
+    }
+
+    fn chunk(&mut self, source: Option<SourceIndex>, now: Timestamp) -> Chunk {
+        self.wall = self.wall.max(now); // The wall clock of the engine never goes back, whatever NTP does.
+        let chunk = Chunk {
+            number: self.next_chunk,
+            source,
+            first_record: self.next_record,
+            wall: self.wall,
+            ..Chunk::default()
+        };
+        self.next_chunk += 1;
+        chunk
+    }
+
+    /// The steps of time at the beginning of a chunk: the wall clock, and the clocks of idle sources.
+    fn pass_time(&mut self, now: Timestamp, chunk: &mut Chunk) {
+        let now = self.wall.max(now);
+        let seq = Seq { record: self.next_record, index: 0 };
+        chunk.steps.push(Step { seq, kind: StepKind::Wall { to: now } });
+        for (index, source) in self.sources.iter_mut().enumerate() {
+            let slowest = source.slowest(now);
+            if slowest > source.clock {
+                source.clock = slowest;
+                let source = SourceIndex(index as u8);
+                chunk.steps.push(Step { seq, kind: StepKind::Clock { source, to: slowest } });
+                chunk.notes.push(Note::Clock(source, slowest));
+            }
+        }
+    }
+
+    fn records(&mut self, source: SourceIndex, mut batch: Batch, now: Timestamp) -> Chunk {
+        let first = self.next_record;
+        self.next_record += batch.records.len() as u64;
+        let mut chunk = self.chunk(Some(source), now);
+        chunk.first_record = first;
+        let now = self.wall;
+        chunk.steps.push(Step { seq: Seq { record: first, index: 0 }, kind: StepKind::Wall { to: now } });
+        let Some(state) = self.sources.get_mut(usize::from(source.0)) else { return chunk };
+        let reads_payload = state.options.time == RecordTime::Payload;
+        let mut touched: Vec<(u16, u64, Timestamp)> = Vec::new();
+        for (number, record) in (first..).zip(&mut batch.records) {
+            if !reads_payload {
+                if record.time > now {
+                    self.clamped += 1;
+                    record.time = now;
+                } else if record.time == Timestamp::MIN {
+                    record.time = now; // Arrival.
+                }
+            }
+            let Some(name) = batch.partitions.get(usize::from(record.partition)) else { continue };
+            let before = state.clock;
+            let fresh = Partition { clock: Timestamp::MIN, idle: false, next: 0 };
+            let partition = state.partitions.entry(name.clone()).or_insert(fresh);
+            // A payload's time is known only after decoding: the clock of such a source moves there.
+            partition.idle = false;
+            partition.next = record.next;
+            if !reads_payload {
+                partition.clock = partition.clock.max(record.time);
+                let clock = partition.clock;
+                match touched.iter_mut().find(|(index, ..)| *index == record.partition) {
+                    Some(known) => *known = (record.partition, record.next, clock),
+                    None => touched.push((record.partition, record.next, clock)),
+                }
+                let slowest = state.slowest(now);
+                if slowest > before {
+                    state.clock = slowest;
+                    let seq = Seq { record: number, index: 0 };
+                    chunk.steps.push(Step { seq, kind: StepKind::Clock { source, to: slowest } });
+                }
+            }
+        }
+        if !reads_payload {
+            chunk.notes.push(Note::Clock(source, state.clock));
+        }
+        let positions = touched.into_iter().filter_map(|(index, next, clock)| {
+            Some(Note::Position(source, batch.partitions.get(usize::from(index))?.clone(), next, clock))
+        });
+        chunk.notes.extend(positions);
+        chunk.batch = batch;
+        chunk
+    }
+
+    fn command(&mut self, source: SourceIndex, command: Command, next: u64, now: Timestamp) -> Chunk {
+        let mut chunk = self.chunk(None, now);
+        let seq = Seq { record: self.next_record, index: 0 };
+        self.pass_time(now, &mut chunk);
+        match command.action {
+            Action::Resolve { incident_id } => {
+                let kind = StepKind::Resolve { incident: incident_id, by: command.by };
+                chunk.steps.push(Step { seq, kind });
+            }
+        }
+        chunk.notes.push(Note::Position(source, PartitionName::from(""), next, self.wall));
+        self.next_record += 1;
+        chunk
+    }
+}
