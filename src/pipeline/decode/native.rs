@@ -9,8 +9,9 @@ use crate::pipeline::decode::lines;
 use crate::pipeline::decode::nodes::{Elements, Members};
 use crate::pipeline::decode::parser::Parser;
 
-/// Up to this size a record is parsed first and looked at for lines only if that fails: looking for a line end costs a
-/// single alert 7 %, parsing in vain costs lines 20 %, and logs hold single alerts. Above it, a vain parse costs memory.
+/// Up to this size a record is parsed first and looked at for lines only if that fails. Looking first costs a single
+/// alert of 620 bytes a tenth, parsing in vain costs 100 lines a fifth, and logs hold single alerts. Above this size the
+/// parse in vain would cost memory as well.
 const PARSE_FIRST_BYTES: usize = 64 << 10;
 
 const DIALECT: Dialect = Dialect { has_status: true, keeps_ends_at: false, has_received_at: true };

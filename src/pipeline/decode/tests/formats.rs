@@ -235,6 +235,12 @@ fn elements_are_found_again_as_they_were_sent() {
 }
 
 #[test]
+fn a_decoder_can_be_made_here_and_used_in_a_thread() {
+    fn check<T: Send + 'static>(_: &T) {}
+    check(&Decoder::new(Limits::default()));
+}
+
+#[test]
 fn a_decoder_is_used_again_without_traces_of_what_was_before() {
     let mut decoder = Decoder::new(Limits::default());
     let small = record_of(Format::Native, r#"{"labels":{"a":"b"}}"#);
