@@ -41,7 +41,8 @@ impl Rendered {
     pub(super) fn render(&mut self, annotations: Option<Value<'_, '_>>, limits: &Limits) {
         self.texts.clear();
         self.ends.clear();
-        for (_, value) in annotations.and_then(Members::of).into_iter().flatten() {
+        let Some(members) = annotations.and_then(Members::of) else { return };
+        for (_, value) in members {
             if nodes::is_null(value) || is_plain(value, limits) {
                 continue;
             }
@@ -111,10 +112,11 @@ pub(super) fn annotations<'a>(
     limits: &Limits,
     out: &mut Vec<(&'a str, &'a str)>,
 ) {
+    let Some(members) = annotations.and_then(Members::of) else { return };
     let mut start = 0;
     let mut ends = rendered.ends.iter();
     let mut bytes = size(LEFT_OUT);
-    for (name, value) in annotations.and_then(Members::of).into_iter().flatten() {
+    for (name, value) in members {
         let text = match nodes::text(value) {
             _ if nodes::is_null(value) => continue,
             Some(text) if is_plain(value, limits) => Some(text),

@@ -169,6 +169,25 @@ fn native_is_an_object_an_array_or_lines() {
     }
 }
 
+/// Short records are parsed before anything else, long ones looked at before: the result must be the same.
+#[test]
+fn lines_are_found_in_short_and_long_records() {
+    let good = r#"{"labels":{"n":"1"}}"#.to_owned();
+    let deep = format!(r#"{{"labels":{{"n":"1"}},"x":{}1{}}}"#, "[".repeat(40), "]".repeat(40));
+    let number = r#"{"labels":{"n":"1"},"x":1e999}"#.to_owned();
+    let big = r#"{"labels":{"n":"1"},"x":99999999999999999999}"#.to_owned();
+    for n_good in [1, 10_000] {
+        for (line, reject) in [(&deep, Some(Reject::TooDeep)), (&number, Some(Reject::InvalidNumber)), (&big, None)] {
+            let mut lines = vec![good.clone(); n_good];
+            lines.insert(0, line.clone());
+            let elements = decode(Format::Native, lines.join("\n")).unwrap();
+            let rejects: Vec<_> = elements.into_iter().map(Result::err).collect();
+            assert_eq!((rejects.len(), rejects.first()), (n_good + 1, Some(&reject)));
+            assert!(rejects.iter().skip(1).all(Option::is_none));
+        }
+    }
+}
+
 #[test]
 fn one_bad_line_of_bytes_harms_no_other() {
     let record =
@@ -213,6 +232,12 @@ fn elements_are_found_again_as_they_were_sent() {
         assert_eq!(found, expected.iter().map(|text| text.as_bytes()).collect::<Vec<_>>(), "{record}");
         assert_eq!(decoded.len(), found.len(), "{record}");
     }
+}
+
+#[test]
+fn a_decoder_can_be_made_here_and_used_in_a_thread() {
+    fn check<T: Send + 'static>(_: &T) {}
+    check(&Decoder::new(Limits::default()));
 }
 
 #[test]
