@@ -116,8 +116,8 @@ fn dead_letters_stay_within_their_bytes_with_every_commit() {
     let mut options = SqliteOptions::new(folder.path().join(FILE_NAME));
     options.dead_letter_bytes = 1_000;
     let mut sink = SqliteSink::open(options).unwrap();
-    for number in 1..=20 {
-        sink.commit(&letters(30, 10, 0, number)).unwrap();
+    for epoch in 1..=20 {
+        sink.commit(&letters(30, 10, 0, epoch)).unwrap();
         let connection = sink.connection.as_ref().unwrap();
         let stored = number(connection, "SELECT coalesce(sum(length(bytes)), 0) FROM dead_letters");
         assert_eq!(commit::meta(connection, "dead_letter_bytes"), Ok(stored as u64));
