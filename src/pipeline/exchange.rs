@@ -10,7 +10,7 @@ use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, orig
 use crate::model::labels;
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, Seq, Step, StepKind};
-use crate::pipeline::decode::{Decoder, Limits, Reject, element_bytes};
+use crate::pipeline::decode::{Decoder, Limits, Reject, SplitRecord};
 use crate::pipeline::identify::Identifier;
 use crate::pipeline::options::{Options, RecordTime};
 use crate::pipeline::sink::DeadLetter;
@@ -253,11 +253,18 @@ impl Exchange {
             }
             return Answer::Unreadable(reject);
         }
-        for (index, reject) in &rejected {
-            count_reject(report, *reject);
-            let element = element_bytes(record.format, bytes, *index).unwrap_or_else(|| bytes.to_vec());
-            let len = element.len();
-            report.dead_letters.push(letter(Some(*index), *reject, element, len));
+        rejected.iter().for_each(|(_, reject)| count_reject(report, *reject));
+        if rejected.len() > DEAD_ELEMENTS_MAX {
+            // One letter for all of them, or a body of bad elements would grow a thousandfold on its way to the store.
+            let first = rejected.first().map_or(Reject::WrongShape, |(_, reject)| *reject);
+            let kept = bytes.get(..bytes.len().min(Limits::RECORD_BYTES)).unwrap_or_default().to_vec();
+            report.dead_letters.push(letter(None, first, kept, bytes.len()));
+        } else if !rejected.is_empty() {
+            let split = SplitRecord::new(record.format, bytes);
+            for (index, reject) in &rejected {
+                let element = split.get(*index).unwrap_or(bytes);
+                report.dead_letters.push(letter(Some(*index), *reject, element.to_vec(), element.len()));
+            }
         }
         Answer::Durable { accepted, rejected }
     }
@@ -265,6 +272,9 @@ impl Exchange {
 
 /// A dead letter keeps this many bytes of a record that is too large, else all of it (records are at most 1 MiB, bodies 8).
 const DEAD_LETTER_BYTES_MAX: usize = 64 << 10;
+
+/// With more bad elements than this a record is kept once, whole, instead of element by element.
+const DEAD_ELEMENTS_MAX: usize = 100;
 
 fn count_reject(report: &mut ChunkReport, reject: Reject) {
     if let Some(count) = report.rejects.get_mut(reject as usize) {
