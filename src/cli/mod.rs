@@ -3,3 +3,6 @@
 pub mod dlq;
 pub mod terminal;
 pub mod storm;
+//! The command line: one file per subcommand.
+
+pub mod check_config;
