@@ -116,3 +116,32 @@ fn summary(config: &Config) -> [(&'static str, String); 4] {
         ("windows", rules.join(", ")),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+
+    use super::*;
+    use crate::control::config::Surroundings;
+
+    fn checked(text: &str) -> Result<Loaded, Faults> {
+        let around = Surroundings { folder: "/etc/tidegate".into(), credentials: None, environment: |_| None };
+        Config::from_bytes(text.as_bytes(), Some(Path::new("c.yaml")), &Overrides::default(), &around)
+    }
+
+    #[test]
+    fn a_good_file_is_summed_up() {
+        let text = "data_dir: state\nkafka: {brokers: [a:9092]}\nsources:\n  - {name: in, type: kafka, topics: [{name: t}]}\n  \
+                    - {name: http, type: http}\nwindows: [{name: a, match: x=y, wait: 10m}]\n";
+        insta::assert_snapshot!(as_text(&checked(text), false), @"");
+        insta::assert_snapshot!(format!("{:#}", as_json(&checked(text))), @"");
+    }
+
+    #[test]
+    fn a_faulty_file_is_taken_apart() {
+        let text = "epoch: {interval: 5x}\nwindows: [{name: a, gap: 1s}]\n";
+        insta::assert_snapshot!(as_text(&checked(text), false), @"");
+        insta::assert_snapshot!(format!("{:#}", as_json(&checked(text))), @"");
+    }
+}

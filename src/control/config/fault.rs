@@ -104,26 +104,28 @@ impl fmt::Display for Faults {
     /// Every fault on a line and the summary, without excerpts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for fault in &self.faults {
-            writeln!(f, "{}:{}{fault}", self.file, if fault.line > 0 { "" } else { " " })?;
+            writeln!(f, "{}", headline(&self.file, "", fault))?;
         }
         f.write_str(&self.summary())
     }
 }
 
-/// Faults or warnings of a file, each with its excerpt.
+/// Faults or warnings of a file, each with its excerpt; `kind` stands before what is said, like `warning: `.
 #[must_use]
 pub fn list(file: &str, kind: &str, faults: &[Fault], colours: bool) -> String {
-    let one = |fault: &Fault| {
-        let space = if fault.line > 0 { "" } else { " " };
-        let body = fault.to_string();
-        let (place, text) = match fault.line {
-            0 => ("", body.as_str()),
-            _ => body.split_once(": ").map_or(("", body.as_str()), |(place, text)| (place, text)),
-        };
-        let colon = if place.is_empty() { "" } else { ": " };
-        format!("{file}:{space}{place}{colon}{kind}{text}\n{}", fault.excerpt(colours))
+    faults.iter().map(|fault| format!("{}\n{}", headline(file, kind, fault), fault.excerpt(colours))).collect()
+}
+
+/// `file:31:17: windows[2].gap: message`; an argument of the command line has no file.
+fn headline(file: &str, kind: &str, fault: &Fault) -> String {
+    let Fault { line, column, key, message, .. } = fault;
+    let place = match line {
+        0 if key.starts_with("--") => String::new(),
+        0 => format!("{file}: "),
+        line => format!("{file}:{line}:{column}: "),
     };
-    faults.iter().map(one).collect()
+    let colon = if key.is_empty() { "" } else { ": " };
+    format!("{place}{kind}{key}{colon}{message}")
 }
 
 /// `1 fault`, `2 faults`.
@@ -262,7 +264,7 @@ mod tests {
         findings.fault(None, "--listen", "\"x\" is no address".to_owned());
         let faults = findings.finish("c.yaml").unwrap_err();
         insta::assert_snapshot!(faults.details(false) + &faults.summary(), @r#"
-        c.yaml: --listen: "x" is no address
+        --listen: "x" is no address
         c.yaml:3:24: windows[0].gap: "5x" is no duration
           |
         3 |   - {name: größe, gap: 5x}

@@ -151,10 +151,7 @@ impl Builder<'_> {
                 Some(node) => self.place(node, at),
                 None => Err(Problem { at, what: "the alias stands inside what it refers to".to_owned() }),
             },
-            Event::UnresolvedAlias(name) => {
-                self.problems.push(Problem { at: at.clone(), what: format!("no anchor &{name} stands before this") });
-                self.place(Rc::new(Node { at: at.clone(), kind: Kind::Empty, values: 1 }), at)
-            }
+            Event::UnresolvedAlias(name) => Err(Problem { at, what: format!("no anchor &{name} stands before this") }),
             _ => Ok(()),
         }
     }
@@ -294,7 +291,7 @@ mod tests {
             format!("{text}a{n}: &a{n} [{}]\n", vec![format!("*a{before}"); 10].join(", "))
         });
         for (text, what) in [
-            ("[".repeat(40), "nested deeper than 32 levels"),
+            ("[".repeat(40) + &"]".repeat(40), "nested deeper than 32 levels"),
             ("[".repeat(5_000), "nested deeper than 32 levels"),
             ((0..60).map(|n| format!("{}a:\n", " ".repeat(n))).collect(), "nested deeper than 32 levels"),
             (bomb, "more than 100000 values, counting what aliases repeat"),

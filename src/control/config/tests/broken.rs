@@ -271,11 +271,11 @@ fn windows() {
 #[test]
 fn text_itself() {
     faults("a: [1, 2\nb§: 3\n", &["no YAML: illegal placement of ':' indicator"]);
-    faults("a: §'b\n", &["x"]);
-    faults("a: 1\n§\tb: 1\n", &["x"]);
-    faults("a: 1\n b§: 1\n", &["x"]);
-    faults("a: §@b\n", &["x"]);
-    faults("listen: §*gone\n", &["no anchor &gone stands before this"]);
+    faults("a: 'b\n§", &["no YAML: invalid indentation in multiline quoted scalar"]);
+    faults("a: §1\n\tb: 1\n", &["no YAML: while scanning a plain scalar, found a tab"]);
+    faults("a: 1\n b§: 1\n", &["no YAML: mapping values are not allowed in this context"]);
+    faults("a: §@b\n", &["no YAML: unexpected character: `@'"]);
+    faults("epoch: {interval: 1s, records: §*gone}\n", &["no anchor &gone stands before this"]);
     faults("data_dir: §!!str x\n", &["tags (!name) have no meaning here"]);
 }
 
@@ -313,17 +313,37 @@ fn odd_but_legal() {
 fn the_whole_report() {
     let text = "windows:\n  - name: a\n    gap: 5x\n    mtach: a=b\n";
     let faults = load(text).unwrap_err();
-    assert_snapshot!(faults.details(false) + &faults.summary(), @"");
-    assert_snapshot!(faults, @"");
+    assert_snapshot!(faults.details(false) + &faults.summary(), @r#"
+    c.yaml:3:10: windows[0].gap: "5x" is no duration (like 1m30s or 1500ms)
+      |
+    3 |     gap: 5x
+      |          ^^
+    c.yaml:4:5: windows[0].mtach: unknown key (did you mean "match"?)
+      |
+    4 |     mtach: a=b
+      |     ^^^^^
+    2 faults, nothing was started
+    "#);
+    assert_snapshot!(faults, @r#"
+    c.yaml:3:10: windows[0].gap: "5x" is no duration (like 1m30s or 1500ms)
+    c.yaml:4:5: windows[0].mtach: unknown key (did you mean "match"?)
+    2 faults, nothing was started
+    "#);
 }
 
 #[test]
 fn faults_of_arguments_have_no_place() {
     let overrides = Overrides { listen: Some("0.0.0.0:1".to_owned()), data_dir: None };
     let faults = Config::without_file(&overrides).unwrap_err();
-    assert_snapshot!(faults.details(false), @"");
+    assert_snapshot!(
+        faults.details(false),
+        @"--listen: 0.0.0.0:1 can be reached by others: set token, or insecure_listen: true if that is meant"
+    );
     let overrides = Overrides { listen: Some("nine".to_owned()), data_dir: None };
-    assert_snapshot!(Config::without_file(&overrides).unwrap_err(), @"");
+    assert_snapshot!(Config::without_file(&overrides).unwrap_err(), @r#"
+    --listen: "nine" is no address (like 127.0.0.1:9093 or [::]:9093)
+    1 fault, nothing was started
+    "#);
 }
 
 #[test]
