@@ -134,14 +134,67 @@ mod tests {
     fn a_good_file_is_summed_up() {
         let text = "data_dir: state\nkafka: {brokers: [a:9092]}\nsources:\n  - {name: in, type: kafka, topics: [{name: t}]}\n  \
                     - {name: http, type: http}\nwindows: [{name: a, match: x=y, wait: 10m}]\n";
-        insta::assert_snapshot!(as_text(&checked(text), false), @"");
-        insta::assert_snapshot!(format!("{:#}", as_json(&checked(text))), @"");
+        insta::assert_snapshot!(as_text(&checked(text), false), @r#"
+        c.yaml:6:39: warning: windows[0].wait: is longer than gap (5m): sessions may end before they speak
+          |
+        6 | windows: [{name: a, match: x=y, wait: 10m}]
+          |                                       ^^^
+        c.yaml: good, 1 warning
+          listens  127.0.0.1:9093 without token
+          store    sqlite, /etc/tidegate/state/state.db
+          sources  in (kafka, 1 topic), http (http)
+          windows  a, default
+        "#);
+        let json = format!("{:#}", as_json(&checked(text)));
+        let hash = format!("{:016x}", checked(text).unwrap().config.hash);
+        insta::assert_snapshot!(json.replace(&hash, "HASH"), @r#"
+        {
+          "faults": [],
+          "file": "c.yaml",
+          "good": true,
+          "hash": "HASH",
+          "summary": {
+            "listens": "127.0.0.1:9093 without token",
+            "sources": "in (kafka, 1 topic), http (http)",
+            "store": "sqlite, /etc/tidegate/state/state.db",
+            "windows": "a, default"
+          },
+          "warnings": [
+            {
+              "column": 39,
+              "key": "windows[0].wait",
+              "line": 6,
+              "message": "is longer than gap (5m): sessions may end before they speak"
+            }
+          ]
+        }
+        "#);
     }
 
     #[test]
     fn a_faulty_file_is_taken_apart() {
         let text = "epoch: {interval: 5x}\nwindows: [{name: a, gap: 1s}]\n";
-        insta::assert_snapshot!(as_text(&checked(text), false), @"");
-        insta::assert_snapshot!(format!("{:#}", as_json(&checked(text))), @"");
+        insta::assert_snapshot!(as_text(&checked(text), false), @r#"
+        c.yaml:1:19: epoch.interval: "5x" is no duration (like 1m30s or 1500ms)
+          |
+        1 | epoch: {interval: 5x}
+          |                   ^^
+        1 fault, nothing was started
+        "#);
+        insta::assert_snapshot!(format!("{:#}", as_json(&checked(text))), @r#"
+        {
+          "faults": [
+            {
+              "column": 19,
+              "key": "epoch.interval",
+              "line": 1,
+              "message": "\"5x\" is no duration (like 1m30s or 1500ms)"
+            }
+          ],
+          "file": "c.yaml",
+          "good": false,
+          "warnings": []
+        }
+        "#);
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! The same meaning gives the same bytes on every machine: no numbers of processors, no order of a hash map.
 
+use std::hash::Hasher as _;
+use std::path::PathBuf;
+
 use serde_json::{Map, Value, json};
 use siphasher::sip::SipHasher13;
-use std::hash::Hasher as _;
 
 use crate::control::config::duration::{show, show_size};
-use crate::control::config::{Config, Http, Kafka, LogFormat, OnOffsetLost, SourceConfig, SourceKind, Start, Store};
+use crate::control::config::{Config, Http, Kafka, LogFormat, OnOffsetLost, SourceConfig, SourceKind, Store};
 use crate::model::alert::Severity;
 use crate::model::time::Millis;
 use crate::pipeline::options::{Identity, ResolveAfter, SourceOptions, WindowKind, WindowRule};
@@ -87,12 +89,19 @@ fn http(http: &Http) -> Value {
 }
 
 fn kafka(kafka: &Kafka) -> Value {
+    let connection = &kafka.connection;
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
     json!({
-        "brokers": kafka.connection.brokers,
-        "options": kafka.connection.options,
-        "secrets": kafka.connection.secrets.keys().collect::<Vec<_>>(),
+        "brokers": connection.brokers,
+        "tls": connection.tls.as_ref().map(|tls| json!({
+            "ca": path(&tls.ca),
+            "certificate": path(&tls.certificate),
+            "key": path(&tls.key),
+            "key_password": tls.key_password.is_some(),
+        })),
+        "sasl": connection.sasl.as_ref().map(|sasl| json!([sasl.mechanism.name(), sasl.user])),
+        "options": connection.options,
         "namespace": kafka.namespace,
-        "transaction_timeout": show(kafka.transaction_timeout),
     })
 }
 
@@ -103,7 +112,6 @@ pub(super) fn how_reached(source: &SourceConfig) -> Value {
         SourceKind::Kafka(kafka) => json!({
             "type": "kafka",
             "topics": kafka.topics.iter().map(|topic| json!([topic.name, topic.format.name()])).collect::<Vec<_>>(),
-            "start": match kafka.start { Start::Earliest => "earliest", Start::Latest => "latest" },
             "on_offset_lost": match kafka.on_offset_lost {
                 OnOffsetLost::Stop => "stop",
                 OnOffsetLost::Earliest => "earliest",

@@ -95,10 +95,8 @@ pub enum Store {
 pub struct Kafka {
     /// How to reach it.
     pub connection: KafkaConnection,
-    /// Prefix of our topics, consumer group and transactional ids.
+    /// Prefix of our topics; the name of our consumer group and transactional id.
     pub namespace: String,
-    /// How long an unfinished transaction of a dead process may hold up readers.
-    pub transaction_timeout: Millis,
 }
 
 impl Kafka {
@@ -115,12 +113,64 @@ pub const KAFKA_TOPICS: [&str; 4] = ["incidents", "state", "dead-letters", "comm
 /// How to reach a Kafka cluster.
 #[derive(Clone, Debug)]
 pub struct KafkaConnection {
-    /// `host:port` of some brokers.
+    /// `host:port` of some brokers; the others are learnt from them.
     pub brokers: Vec<String>,
-    /// Properties of librdkafka: `security.protocol`, `sasl.*` and `ssl.*` worked out, and what the file adds.
+    /// Encryption; `None` means plain text.
+    pub tls: Option<KafkaTls>,
+    /// Authentication by name and password.
+    pub sasl: Option<KafkaSasl>,
+    /// Further librdkafka settings; none that the delivery promise rests on, none that is secret.
     pub options: BTreeMap<String, String>,
-    /// Properties of librdkafka whose values are secret.
-    pub secrets: BTreeMap<String, SecretString>,
+}
+
+/// Encryption towards the brokers.
+#[derive(Clone, Debug, Default)]
+pub struct KafkaTls {
+    /// Authorities to trust, PEM; `None` means those of the operating system.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+    /// What the key is encrypted with.
+    pub key_password: Option<SecretString>,
+}
+
+/// Authentication towards the brokers by name and password.
+#[derive(Clone, Debug)]
+pub struct KafkaSasl {
+    /// How the password is proven.
+    pub mechanism: KafkaMechanism,
+    /// Who we are.
+    pub user: String,
+    /// The password.
+    pub password: SecretString,
+}
+
+/// How a password is proven to the brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KafkaMechanism {
+    /// Sent as it is.
+    Plain,
+    /// Challenge and response with SHA-256.
+    ScramSha256,
+    /// Challenge and response with SHA-512.
+    ScramSha512,
+}
+
+impl KafkaMechanism {
+    /// Every mechanism, in the order of the documentation.
+    pub const ALL: [Self; 3] = [Self::ScramSha512, Self::ScramSha256, Self::Plain];
+
+    /// The word used in configuration and by Kafka.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
 }
 
 /// A source and how it is reached.
@@ -153,8 +203,6 @@ pub enum SourceKind {
 pub struct KafkaSource {
     /// The topics; at least one.
     pub topics: Vec<Topic>,
-    /// Where to begin in a partition that was never read.
-    pub start: Start,
     /// What to do when the next offset no longer exists.
     pub on_offset_lost: OnOffsetLost,
 }
@@ -166,15 +214,6 @@ pub struct Topic {
     pub name: String,
     /// Format of its records.
     pub format: Format,
-}
-
-/// Where to begin in a partition that was never read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest record there is.
-    Earliest,
-    /// With the next record that comes.
-    Latest,
 }
 
 /// What to do when the next offset no longer exists (retention deleted it, or the topic was made anew).

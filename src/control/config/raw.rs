@@ -89,6 +89,11 @@ pub(super) fn parse(text: &str) -> Result<(Node, Vec<Problem>), Problem> {
         if builder.root.is_some() && matches!(event, Event::DocumentStart(..)) {
             return Err(Problem { at, what: "a second document; the file must hold one".to_owned() });
         }
+        if let Some(tag) = span.tag_start() {
+            let start = byte_offset(text, &tag);
+            let what = "tags (!name) have no meaning here".to_owned();
+            builder.problems.push(Problem { at: start..start + 1, what });
+        }
         builder.event(event, at)?;
     }
     let root = builder.root.unwrap_or_else(|| Rc::new(Node { at: 0..0, kind: Kind::Empty, values: 1 }));
@@ -133,19 +138,12 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn event(&mut self, event: Event<'_>, at: Range<usize>) -> Result<(), Problem> {
         match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                self.refuse_tag(tag.is_some(), &at);
+            Event::Scalar(text, style, anchor, _) => {
                 let node = scalar(text, style, at);
                 self.add(node, anchor)
             }
-            Event::SequenceStart(_, anchor, tag) => {
-                self.refuse_tag(tag.is_some(), &at);
-                self.begin(at, anchor, None)
-            }
-            Event::MappingStart(_, anchor, tag) => {
-                self.refuse_tag(tag.is_some(), &at);
-                self.begin(at, anchor, Some(Vec::new()))
-            }
+            Event::SequenceStart(_, anchor, _) => self.begin(at, anchor, None),
+            Event::MappingStart(_, anchor, _) => self.begin(at, anchor, Some(Vec::new())),
             Event::SequenceEnd | Event::MappingEnd => self.end(&at),
             Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
                 Some(node) => self.place(node, at),
@@ -153,12 +151,6 @@ impl Builder<'_> {
             },
             Event::UnresolvedAlias(name) => Err(Problem { at, what: format!("no anchor &{name} stands before this") }),
             _ => Ok(()),
-        }
-    }
-
-    fn refuse_tag(&mut self, tagged: bool, at: &Range<usize>) {
-        if tagged {
-            self.problems.push(Problem { at: at.clone(), what: "tags (!name) have no meaning here".to_owned() });
         }
     }
 

@@ -26,6 +26,16 @@ pub struct Live {
     reloading: Mutex<()>,
 }
 
+/// Where a secret is found in a configuration.
+type SecretOf = fn(&Config) -> Option<&SecretString>;
+
+/// Every secret with its key: they are not part of the meaning that is compared, as that is shown to people.
+const SECRETS: [(&str, SecretOf); 3] = [
+    ("token", |config| config.http.token.as_ref()),
+    ("kafka.sasl", |config| config.kafka.as_ref()?.connection.sasl.as_ref().map(|sasl| &sasl.password)),
+    ("kafka.tls", |config| config.kafka.as_ref()?.connection.tls.as_ref()?.key_password.as_ref()),
+];
+
 /// What a reload did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ReloadOutcome {
@@ -127,16 +137,11 @@ fn difference(old: &Config, new: &Config) -> Vec<String> {
             }
         }
     }
-    let same = |a: Option<&SecretString>, b: Option<&SecretString>| {
-        a.map(|secret| secret.expose_secret()) == b.map(|secret| secret.expose_secret())
-    };
-    if !same(old.http.token.as_ref(), new.http.token.as_ref()) {
-        keys.insert("token".to_owned());
-    }
-    let secrets = |config: &Config| config.kafka.as_ref().map(|kafka| kafka.connection.secrets.clone()).unwrap_or_default();
-    let (before, after) = (secrets(old), secrets(new));
-    if before.keys().chain(after.keys()).any(|name| !same(before.get(name), after.get(name))) {
-        keys.insert("kafka.secrets".to_owned());
+    for (key, secret) in SECRETS {
+        let text = |config| secret(config).map(SecretString::expose_secret);
+        if text(old) != text(new) {
+            keys.insert(key.to_owned());
+        }
     }
     if !keys.contains("sources") && old.sources.iter().map(how_reached).ne(new.sources.iter().map(how_reached)) {
         keys.insert("sources".to_owned());

@@ -260,6 +260,9 @@ impl<'a> Value<'a> {
 }
 
 fn join(path: &str, key: &str) -> String {
+    // A quoted key can hold anything, and messages go to terminals.
+    let escaped = key.chars().any(char::is_control).then(|| key.escape_debug().to_string());
+    let key = escaped.as_deref().unwrap_or(key);
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 

@@ -2,20 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use secrecy::SecretString;
-
 use crate::control::config::section::{Section, Value};
-use crate::control::config::{Kafka, KafkaConnection, secret};
-use crate::model::time::Millis;
+use crate::control::config::{Kafka, KafkaConnection, KafkaMechanism, KafkaSasl, KafkaTls, secret};
 
 /// Properties that hold the delivery promise up or that have a key of their own; setting them here would undo either.
-const OURS: [(&str, &str); 29] = [
+const OURS: [(&str, &str); 35] = [
     ("acks", "the delivery promise needs it as it is"),
     ("allow.auto.create.topics", "topics are made by `tidegate topics create`"),
     ("auto.commit.enable", "the delivery promise needs it as it is"),
-    ("auto.offset.reset", "set start and on_offset_lost of the source"),
+    ("auto.offset.reset", "set on_offset_lost of the source"),
     ("bootstrap.servers", "set kafka.brokers"),
-    ("delivery.timeout.ms", "it follows from kafka.transaction_timeout"),
+    ("delivery.timeout.ms", "it must stay below the time-out of the transaction"),
     ("enable.auto.commit", "the delivery promise needs it as it is"),
     ("enable.auto.offset.store", "the delivery promise needs it as it is"),
     ("enable.idempotence", "the delivery promise needs it as it is"),
@@ -23,7 +20,7 @@ const OURS: [(&str, &str); 29] = [
     ("group.id", "set kafka.namespace"),
     ("group.protocol", "the delivery promise needs it as it is"),
     ("isolation.level", "the delivery promise needs it as it is"),
-    ("message.timeout.ms", "it follows from kafka.transaction_timeout"),
+    ("message.timeout.ms", "it must stay below the time-out of the transaction"),
     ("metadata.broker.list", "set kafka.brokers"),
     ("partition.assignment.strategy", "the delivery promise needs it as it is"),
     ("request.required.acks", "the delivery promise needs it as it is"),
@@ -36,42 +33,36 @@ const OURS: [(&str, &str); 29] = [
     ("ssl.certificate.location", "set kafka.tls.certificate"),
     ("ssl.key.location", "set kafka.tls.key"),
     ("ssl.key.password", "set kafka.tls.key_password"),
-    ("transaction.timeout.ms", "set kafka.transaction_timeout"),
+    ("transaction.timeout.ms", "a stopped instance must not hold up readers for long"),
     ("transactional.id", "set kafka.namespace"),
+    ("check.crcs", "damaged records must be noticed"),
+    ("client.id", "tidegate names its clients itself"),
+    ("fetch.wait.max.ms", "idle partitions are noticed by it"),
+    ("plugin.library.paths", "foreign code is not loaded"),
+    ("ssl.endpoint.identification.algorithm", "an unverified broker could be anybody"),
+    ("statistics.interval.ms", "idle partitions are noticed by it"),
     ("enable.ssl.certificate.verification", "an unverified broker could be anybody; set kafka.tls.ca"),
 ];
 
 pub(super) fn read(top: &Section<'_>) -> Option<Kafka> {
     top.get("kafka")?.fields(|section| {
         let brokers = section.require("brokers").and_then(|value| brokers(&value));
-        let mut options = BTreeMap::new();
-        let mut secrets = BTreeMap::new();
-        let tls = section.get("tls");
-        if let Some(value) = &tls {
-            value.fields(|section| read_tls(section, &mut options, &mut secrets));
-        }
-        let sasl = section.get("sasl");
-        if let Some(value) = &sasl {
-            value.fields(|section| read_sasl(section, tls.is_some(), &mut options, &mut secrets));
-        }
-        let protocol = match (tls.is_some(), sasl.is_some()) {
-            (false, false) => "plaintext",
-            (true, false) => "ssl",
-            (false, true) => "sasl_plaintext",
-            (true, true) => "sasl_ssl",
-        };
-        options.insert("security.protocol".to_owned(), protocol.to_owned());
-        if let Some(value) = section.get("options") {
-            free_options(&value, &mut options);
-        }
+        let tls = section.get("tls").and_then(|value| value.fields(tls));
+        let sasl = section.get("sasl").map(|value| {
+            let sasl = value.fields(sasl).flatten();
+            if sasl.as_ref().is_some_and(|sasl| sasl.mechanism == KafkaMechanism::Plain && tls.is_none()) {
+                value.warn("the password crosses the network readable for everybody: set kafka.tls");
+            }
+            sasl
+        });
+        let options = section.get("options").map(|value| free_options(&value)).unwrap_or_default();
         let mut namespace = "tidegate".to_owned();
         section.set("namespace", &mut namespace, Value::name);
-        let mut transaction_timeout = Millis::seconds(30);
-        // Below 10 s a slow broker aborts what is under way; above 15 min brokers refuse by default.
-        let bounds = Millis::seconds(10)..=Millis::minutes(15);
-        section.set("transaction_timeout", &mut transaction_timeout, |value| value.duration(bounds));
-        let connection = KafkaConnection { brokers: brokers?, options, secrets };
-        Some(Kafka { connection, namespace, transaction_timeout })
+        let sasl = match sasl {
+            None => None,
+            Some(sasl) => Some(sasl?),
+        };
+        Some(Kafka { connection: KafkaConnection { brokers: brokers?, tls, sasl, options }, namespace })
     })?
 }
 
@@ -94,58 +85,41 @@ fn brokers(value: &Value<'_>) -> Option<Vec<String>> {
     items.iter().map(broker).collect()
 }
 
-fn read_tls(
-    section: &Section<'_>,
-    options: &mut BTreeMap<String, String>,
-    secrets: &mut BTreeMap<String, SecretString>,
-) {
-    for (key, property) in
-        [("ca", "ssl.ca.location"), ("certificate", "ssl.certificate.location"), ("key", "ssl.key.location")]
-    {
-        if let Some(path) = section.get(key).and_then(|value| secret::file(&value)) {
-            options.insert(property.to_owned(), path.display().to_string());
-        }
-    }
-    if let Some(password) = section.get("key_password").and_then(|value| secret::read(&value)) {
-        secrets.insert("ssl.key.password".to_owned(), password);
-    }
+fn tls(section: &Section<'_>) -> KafkaTls {
     if section.get("certificate").is_some() != section.get("key").is_some() {
         section.value.fault("certificate and key belong together");
     }
+    let file = |key| section.get(key).and_then(|value| secret::file(&value));
+    KafkaTls {
+        ca: file("ca"),
+        certificate: file("certificate"),
+        key: file("key"),
+        key_password: section.get("key_password").and_then(|value| secret::read(&value)),
+    }
 }
 
-fn read_sasl(
-    section: &Section<'_>,
-    tls: bool,
-    options: &mut BTreeMap<String, String>,
-    secrets: &mut BTreeMap<String, SecretString>,
-) {
-    let mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].map(|name| (name, name));
+fn sasl(section: &Section<'_>) -> Option<KafkaSasl> {
+    let mechanisms = KafkaMechanism::ALL.map(|mechanism| (mechanism.name(), mechanism));
     let mechanism = section.require("mechanism").and_then(|value| value.one_of(&mechanisms));
-    if let Some(mechanism) = mechanism {
-        options.insert("sasl.mechanism".to_owned(), mechanism.to_owned());
-        if mechanism == "PLAIN" && !tls {
-            section.value.warn("the password crosses the network readable for everybody: set kafka.tls");
-        }
-    }
-    if let Some(username) = section.require("username").and_then(|value| value.text()) {
-        options.insert("sasl.username".to_owned(), username.to_owned());
-    }
-    if let Some(password) = section.require("password").and_then(|value| secret::read(&value)) {
-        secrets.insert("sasl.password".to_owned(), password);
-    }
+    let user = section.require("username").and_then(|value| value.text().map(str::to_owned));
+    let password = section.require("password").and_then(|value| secret::read(&value));
+    Some(KafkaSasl { mechanism: mechanism?, user: user?, password: password? })
 }
 
-fn free_options(value: &Value<'_>, options: &mut BTreeMap<String, String>) {
+fn free_options(value: &Value<'_>) -> BTreeMap<String, String> {
+    let mut options = BTreeMap::new();
     for (name, value) in value.entries().unwrap_or_default() {
+        let secret = ["password", "secret", ".pem", "oauthbearer.config"].iter().any(|word| name.contains(word));
+        if secret {
+            value.hide();
+        }
         if let Some((_, why)) = OURS.iter().find(|(ours, _)| *ours == name) {
-            value.hide();
             value.fault(format!("cannot be set here: {why}"));
-        } else if ["password", "secret", ".pem", "oauthbearer.config"].iter().any(|word| name.contains(word)) {
-            value.hide();
+        } else if secret {
             value.fault("a secret does not belong into this file");
         } else if let Some(text) = value.any_text() {
             options.insert(name.to_owned(), text.to_owned());
         }
     }
+    options
 }

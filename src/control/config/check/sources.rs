@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::control::config::check::{ANY_LENGTH, identity};
 use crate::control::config::section::{Section, Value};
 use crate::control::config::{
-    FileSource, KAFKA_TOPICS, Kafka, KafkaSource, OnOffsetLost, SourceConfig, SourceKind, Start, Topic,
+    FileSource, KAFKA_TOPICS, Kafka, KafkaSource, OnOffsetLost, SourceConfig, SourceKind, Topic,
 };
 use crate::model::alert::Format;
 use crate::model::time::Millis;
@@ -94,7 +94,7 @@ fn source(section: &Section<'_>, before: &[SourceConfig], cluster: Cluster<'_>) 
     let written = section.require("type");
     let Some((written, kind)) = written.and_then(|value| value.one_of(&types).map(|kind| (value, kind))) else {
         // Without a type it cannot be said which keys belong here, so none of them is called unknown.
-        for key in ["topics", "start", "on_offset_lost", "path", "format", "follow"] {
+        for key in ["topics", "on_offset_lost", "path", "format", "follow"] {
             section.get(key);
         }
         return None;
@@ -125,9 +125,7 @@ fn source(section: &Section<'_>, before: &[SourceConfig], cluster: Cluster<'_>) 
 }
 
 fn kafka_source(section: &Section<'_>, before: &[SourceConfig], kafka: Option<&Kafka>) -> Option<KafkaSource> {
-    let mut source = KafkaSource { topics: Vec::new(), start: Start::Earliest, on_offset_lost: OnOffsetLost::Stop };
-    let starts = [("earliest", Start::Earliest), ("latest", Start::Latest)];
-    section.set("start", &mut source.start, |value| value.one_of(&starts));
+    let mut source = KafkaSource { topics: Vec::new(), on_offset_lost: OnOffsetLost::Stop };
     let lost = [("stop", OnOffsetLost::Stop), ("earliest", OnOffsetLost::Earliest)];
     section.set("on_offset_lost", &mut source.on_offset_lost, |value| value.one_of(&lost));
     let topics = section.require("topics")?;
