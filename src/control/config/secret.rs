@@ -103,7 +103,8 @@ fn kept(value: &Value<'_>, environment: bool) -> Option<Kept> {
 fn credential(value: &Value<'_>) -> Option<Kept> {
     let name = value.name()?;
     let Some(folder) = &value.around.credentials else {
-        value.fault("there are no credentials: $CREDENTIALS_DIRECTORY is not set (systemd sets it for LoadCredential=)");
+        value
+            .fault("there are no credentials: $CREDENTIALS_DIRECTORY is not set (systemd sets it for LoadCredential=)");
         return None;
     };
     Some(Kept::File(folder.join(name)))

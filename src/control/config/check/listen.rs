@@ -11,14 +11,8 @@ use crate::control::config::{Http, Overrides, TlsFiles, secret};
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9093);
 
 pub(super) fn read(top: &Section<'_>, overrides: &Overrides) -> Http {
-    let mut http = Http {
-        listen: LISTEN,
-        admin_listen: None,
-        insecure_listen: false,
-        tls: None,
-        token: None,
-        external_url: None,
-    };
+    let mut http =
+        Http { listen: LISTEN, admin_listen: None, insecure_listen: false, tls: None, token: None, external_url: None };
     top.set("listen", &mut http.listen, address);
     top.set("admin_listen", &mut http.admin_listen, |value| address(value).map(Some));
     top.set("insecure_listen", &mut http.insecure_listen, Value::boolean);

@@ -77,11 +77,8 @@ fn rule(section: &Section<'_>, before: &[Rule<'_>]) -> (WindowRule, bool) {
     section.set("max_age", &mut rule.max_age, |value| or_never(value, "never", |value| value.duration(some())));
     let most = 1..=1_000_000_000;
     section.set("max_alerts", &mut rule.max_alerts, |value| or_never(value, "none", |value| value.number(most)));
-    let kinds = [
-        ("session", WindowKind::Session),
-        ("fixed", WindowKind::Fixed),
-        ("until_resolved", WindowKind::UntilResolved),
-    ];
+    let kinds =
+        [("session", WindowKind::Session), ("fixed", WindowKind::Fixed), ("until_resolved", WindowKind::UntilResolved)];
     section.set("kind", &mut rule.kind, |value| value.one_of(&kinds));
     section.set("resolve_after", &mut rule.resolve_after, |value| match value.word() {
         Some("default") => Some(ResolveAfter::BySource),
@@ -92,9 +89,8 @@ fn rule(section: &Section<'_>, before: &[Rule<'_>]) -> (WindowRule, bool) {
         Some("never") => Some(Millis::ZERO),
         _ => value.duration(any()),
     });
-    section.set("forget_after", &mut rule.forget_after, |value| {
-        or_never(value, "never", |value| value.duration(some()))
-    });
+    section
+        .set("forget_after", &mut rule.forget_after, |value| or_never(value, "never", |value| value.duration(some())));
     together(section, &rule);
     (rule, everything)
 }

@@ -25,11 +25,8 @@ fn marked(text: &str) -> (String, Vec<(usize, usize)>) {
 
 fn compare(text: &str, found: &[Fault], places: &[(usize, usize)], expected: &[&str]) {
     let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
-    let wanted: Vec<String> = places
-        .iter()
-        .zip(expected)
-        .map(|((line, column), message)| format!("{line}:{column}: {message}"))
-        .collect();
+    let wanted: Vec<String> =
+        places.iter().zip(expected).map(|((line, column), message)| format!("{line}:{column}: {message}")).collect();
     assert_eq!(places.len(), expected.len(), "marks in {text}");
     assert_eq!(shown, wanted, "{text}");
 }
@@ -52,10 +49,7 @@ fn warnings(text: &str, expected: &[&str]) {
 fn keys() {
     faults("§lisen: 127.0.0.1:1\n", &["lisen: unknown key (did you mean \"listen\"?)"]);
     faults("epoch: {§intervall: 1s}", &["epoch.intervall: unknown key (did you mean \"interval\"?)"]);
-    faults(
-        "log:\n  §colour: red\n",
-        &["log.colour: unknown key (known: level, format)"],
-    );
+    faults("log:\n  §colour: red\n", &["log.colour: unknown key (known: level, format)"]);
     faults("data_dir: a\n§data_dir: b\n", &["data_dir: is given twice"]);
     faults("§epoch:\n", &["epoch: has no value; a map is wanted (or leave the key out)"]);
     faults("epoch: §[1]\n", &["epoch: a list is not a map"]);
@@ -120,7 +114,10 @@ fn secrets() {
     );
     faults("tls: §{certificate: {file: tls_certificate}}", &["tls: key is missing"]);
     let missing = load("token: {file: gone}").unwrap_err().to_string();
-    assert!(missing.starts_with("c.yaml:1:8: token: ") && missing.contains("gone cannot be read: No such"), "{missing}");
+    assert!(
+        missing.starts_with("c.yaml:1:8: token: ") && missing.contains("gone cannot be read: No such"),
+        "{missing}"
+    );
 }
 
 #[test]
@@ -184,7 +181,10 @@ fn sources() {
         ],
     );
     faults("sources: [§{name: f, type: file}]", &["sources[0]: path is missing"]);
-    faults("sources: [{name: f, type: http, §path: x}]", &["sources[0].path: unknown key (known: identity, resend_interval, name, type)"]);
+    faults(
+        "sources: [{name: f, type: http, §path: x}]",
+        &["sources[0].path: unknown key (known: identity, resend_interval, name, type)"],
+    );
     faults(
         "sources: [{name: §a b, type: stdin, format: §json}]",
         &[
@@ -230,10 +230,7 @@ fn windows() {
         "windows:\n  - name: a\n    match: ['severity=\"x\"', 'team§']\n",
         &["windows[0].match[1]: expected one of =, !=, =~, !~"],
     );
-    faults(
-        "windows:\n  - name: a\n    match: §\"a=\\\"b\\\" c\"\n",
-        &["windows[0].match: expected \",\" or the end"],
-    );
+    faults("windows:\n  - name: a\n    match: §\"a=\\\"b\\\" c\"\n", &["windows[0].match: expected \",\" or the end"]);
     faults("windows: [{name: a, group_by: [§'a|']}]", &["windows[0].group_by[0]: a label name is missing beside |"]);
     faults(
         "windows: [{name: a, open_after: {count: §0, within: §0s}}]",
@@ -249,12 +246,18 @@ fn windows() {
             "windows[0].wait_by_severity.high: \"now\" is no duration (like 1m30s or 1500ms)",
         ],
     );
-    faults("windows: [§{name: a, kind: fixed}]", &["windows[0]: max_age is missing: it is the length of a fixed window"]);
+    faults(
+        "windows: [§{name: a, kind: fixed}]",
+        &["windows[0]: max_age is missing: it is the length of a fixed window"],
+    );
     faults(
         "windows: [{name: a, kind: fixed, max_age: §never}]",
         &["windows[0].max_age: a fixed window needs a length: max_age cannot be never"],
     );
-    faults("windows: [{name: a, kind: §sliding}]", &["windows[0].kind: \"sliding\" is unknown (known: session, fixed, until_resolved)"]);
+    faults(
+        "windows: [{name: a, kind: §sliding}]",
+        &["windows[0].kind: \"sliding\" is unknown (known: session, fixed, until_resolved)"],
+    );
     faults("windows: [{name: a, max_alerts: §0}]", &["windows[0].max_alerts: \"0\" is not between 1 and 1000000000"]);
     faults("windows: [{name: a, gap: §0}]", &["windows[0].gap: \"0\" is less than 1ms"]);
     faults(

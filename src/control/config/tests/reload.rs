@@ -45,7 +45,8 @@ fn a_changed_rule_is_in_force_at_once() {
 fn comments_and_spelling_change_nothing() {
     let running = running(BEFORE);
     let before = running.live.get();
-    let outcome = running.reload_with("# new\nsources:\n- type: http\n  name: \"http\"\nwindows:\n- gap: 300s\n  name: a\n");
+    let outcome =
+        running.reload_with("# new\nsources:\n- type: http\n  name: \"http\"\nwindows:\n- gap: 300s\n  name: a\n");
     assert_eq!(outcome, ReloadOutcome::default());
     assert_eq!(before.hash, running.live.get().hash);
 }

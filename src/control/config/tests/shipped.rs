@@ -35,7 +35,10 @@ fn the_reference_equals_the_defaults() {
     assert_eq!(format!("{:#}", meaning::of(&written)), format!("{:#}", meaning::of(&default)));
     assert_eq!(written.hash, default.hash);
     assert_eq!(written.pipeline.config_version, default.pipeline.config_version);
-    assert_eq!((written.pipeline.decoders, written.pipeline.shards), (default.pipeline.decoders, default.pipeline.shards));
+    assert_eq!(
+        (written.pipeline.decoders, written.pipeline.shards),
+        (default.pipeline.decoders, default.pipeline.shards)
+    );
 }
 
 /// The reference with every `#key` taken into force. An alternative replaces the line with the same key above it.
@@ -83,8 +86,11 @@ fn every_known_key_is_in_the_reference() {
     let findings = Findings::new(&text);
     check::check(&Value::root(&root, &findings, &around), &Overrides::default());
     let index = regex::Regex::new(r"\[\d+\]").unwrap();
-    let known: BTreeSet<String> =
-        findings.known_keys().iter().map(|key| index.replace_all(key, "[]").replace("sources[].identity.", "identity.")).collect();
+    let known: BTreeSet<String> = findings
+        .known_keys()
+        .iter()
+        .map(|key| index.replace_all(key, "[]").replace("sources[].identity.", "identity."))
+        .collect();
     let warnings = findings.finish("everything").unwrap_or_else(|faults| panic!("{}", faults.details(false)));
     assert!(warnings.is_empty(), "{warnings:?}");
 
