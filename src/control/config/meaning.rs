@@ -1,0 +1,183 @@
+//! A configuration as JSON: what it means, in one spelling, without secrets. For hashes, comparisons and the summary.
+//!
+//! The same meaning gives the same bytes on every machine: no numbers of processors, no order of a hash map.
+
+use std::hash::Hasher as _;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+use siphasher::sip::SipHasher13;
+
+use crate::control::config::duration::{show, show_size};
+use crate::control::config::{Config, Http, Kafka, LogFormat, OnOffsetLost, SourceConfig, SourceKind, Store};
+use crate::model::alert::Severity;
+use crate::model::time::Millis;
+use crate::pipeline::options::{Identity, ResolveAfter, SourceOptions, WindowKind, WindowRule};
+
+/// The stable hash of a meaning.
+pub(super) fn hash(meaning: &Value) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(0, 0);
+    hasher.write(meaning.to_string().as_bytes());
+    hasher.finish()
+}
+
+/// What decides about alerts: the state has to be looked at again when it changes.
+pub(super) fn of_decisions(config: &Config) -> Value {
+    let sources: Vec<Value> = config.pipeline.sources.iter().map(decisions_of_source).collect();
+    let rules: Vec<Value> = config.pipeline.rules.iter().map(rule).collect();
+    json!({ "windows": rules, "sources": sources, "samples": config.pipeline.samples })
+}
+
+/// Everything, by the keys of the file.
+pub(super) fn of(config: &Config) -> Value {
+    let pipeline = &config.pipeline;
+    let sources: Vec<Value> = config
+        .sources
+        .iter()
+        .zip(pipeline.sources.iter())
+        .map(|(source, options)| joined(how_reached(source), decisions_of_source(options)))
+        .collect();
+    let own = json!({
+        "data_dir": config.data_dir.display().to_string(),
+        "store": match config.store { Store::Sqlite { .. } => "sqlite", Store::Kafka => "kafka" },
+        "sqlite": match &config.store { Store::Sqlite { file } => json!(file.display().to_string()), Store::Kafka => Value::Null },
+        "kafka": config.kafka.as_ref().map(kafka),
+        "sources": sources,
+        "windows": pipeline.rules.iter().map(rule).collect::<Vec<_>>(),
+        "epoch": {
+            "interval": show(pipeline.epoch.interval),
+            "records": pipeline.epoch.max_records,
+            "output": show_size(pipeline.epoch.max_output_bytes),
+            "clock_interval": show(pipeline.epoch.clock_interval),
+        },
+        "engine": { "samples": pipeline.samples },
+        "retention": {
+            "incidents": show(config.retention.incidents),
+            "dead_letters": show(config.retention.dead_letters),
+            "dead_letters_size": show_size(config.retention.dead_letters_size),
+        },
+        "log": {
+            "level": config.log.level.as_str().to_lowercase(),
+            "format": match config.log.format { LogFormat::Text => "text", LogFormat::Json => "json" },
+        },
+    });
+    joined(http(&config.http), own)
+}
+
+fn joined(first: Value, second: Value) -> Value {
+    match (first, second) {
+        (Value::Object(mut first), Value::Object(second)) => {
+            first.extend(second);
+            Value::Object(first)
+        }
+        (first, _) => first,
+    }
+}
+
+fn http(http: &Http) -> Value {
+    json!({
+        "listen": http.listen.to_string(),
+        "admin_listen": http.admin_listen.map(|address| address.to_string()),
+        "insecure_listen": http.insecure_listen,
+        "tls": http.tls.as_ref().map(|tls| json!({
+            "certificate": tls.certificate.display().to_string(),
+            "key": tls.key.display().to_string(),
+        })),
+        "token": http.token.is_some(),
+        "external_url": http.external_url,
+    })
+}
+
+fn kafka(kafka: &Kafka) -> Value {
+    let connection = &kafka.connection;
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    json!({
+        "brokers": connection.brokers,
+        "tls": connection.tls.as_ref().map(|tls| json!({
+            "ca": path(&tls.ca),
+            "certificate": path(&tls.certificate),
+            "key": path(&tls.key),
+            "key_password": tls.key_password.is_some(),
+        })),
+        "sasl": connection.sasl.as_ref().map(|sasl| json!([sasl.mechanism.name(), sasl.user])),
+        "options": connection.options,
+        "namespace": kafka.namespace,
+    })
+}
+
+/// A source without what can change while it runs.
+pub(super) fn how_reached(source: &SourceConfig) -> Value {
+    let kind = match &source.kind {
+        SourceKind::Http => json!({ "type": "http" }),
+        SourceKind::Kafka(kafka) => json!({
+            "type": "kafka",
+            "topics": kafka.topics.iter().map(|topic| json!([topic.name, topic.format.name()])).collect::<Vec<_>>(),
+            "on_offset_lost": match kafka.on_offset_lost {
+                OnOffsetLost::Stop => "stop",
+                OnOffsetLost::Earliest => "earliest",
+            },
+        }),
+        SourceKind::File(file) => json!({
+            "type": "file",
+            "path": file.path.display().to_string(),
+            "format": file.format.name(),
+            "follow": file.follow,
+        }),
+        SourceKind::Stdin { format } => json!({ "type": "stdin", "format": format.name() }),
+    };
+    joined(json!({ "name": source.name }), kind)
+}
+
+fn decisions_of_source(source: &SourceOptions) -> Value {
+    json!({
+        "name": source.name,
+        "identity": identity(&source.identity),
+        "resend_interval": source.resend_interval.map(show),
+    })
+}
+
+fn identity(identity: &Identity) -> Value {
+    json!({
+        "labels": identity.labels,
+        "drop": identity.drop,
+        "mask": identity
+            .mask
+            .iter()
+            .map(|mask| json!([mask.label, mask.pattern.as_str(), mask.replace]))
+            .collect::<Vec<_>>(),
+        "alias": identity.alias,
+    })
+}
+
+fn rule(rule: &WindowRule) -> Value {
+    let or = |span: Option<Millis>, word: &str| span.map_or_else(|| word.to_owned(), show);
+    let waits: Map<String, Value> = Severity::ALL
+        .into_iter()
+        .zip(rule.wait_by_severity)
+        .filter_map(|(severity, wait)| Some((severity.name().to_owned(), json!(show(wait?)))))
+        .collect();
+    json!({
+        "name": rule.name,
+        "match": rule.matchers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "group_by": rule.group_by.iter().map(|alternatives| alternatives.join("|")).collect::<Vec<_>>(),
+        "open_after": { "count": rule.open_after.count, "within": show(rule.open_after.within) },
+        "wait": show(rule.wait),
+        "wait_by_severity": waits,
+        "update_every": show(rule.update_every),
+        "gap": show(rule.gap),
+        "max_age": or(rule.max_age, "never"),
+        "max_alerts": rule.max_alerts,
+        "kind": match rule.kind {
+            WindowKind::Session => "session",
+            WindowKind::Fixed => "fixed",
+            WindowKind::UntilResolved => "until_resolved",
+        },
+        "resolve_after": match rule.resolve_after {
+            ResolveAfter::BySource => "default".to_owned(),
+            ResolveAfter::Never => "never".to_owned(),
+            ResolveAfter::After(span) => show(span),
+        },
+        "reopen": show(rule.reopen),
+        "forget_after": or(rule.forget_after, "never"),
+    })
+}

@@ -1,0 +1,363 @@
+//! The configuration: from the file as written (`raw`) over its keys (`section`, `check`) to what is meant (`Config`).
+//!
+//! Loading names all faults at once with their places and has no effect but reading files. A `Config` has no invalid
+//! value. Defaults, units and reasons are in `config/reference.yaml`; a test keeps that file equal to the code.
+
+mod check;
+pub mod duration;
+pub mod fault;
+mod meaning;
+mod raw;
+pub mod reload;
+mod secret;
+mod section;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use crate::control::config::fault::{Fault, Faults, Findings};
+pub use crate::control::config::secret::Surroundings;
+use crate::control::config::section::Value;
+use crate::model::alert::Format;
+use crate::model::time::Millis;
+use crate::pipeline::options::Options;
+
+/// Everything that can be set, as meant.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it came from; `None` if there was none and everything has its default.
+    pub file: Option<PathBuf>,
+    /// A stable hash of its meaning without secrets: two instances with the same hash behave the same.
+    pub hash: u64,
+    /// Where and how it listens.
+    pub http: Http,
+    /// Where everything is kept that must survive a restart.
+    pub data_dir: PathBuf,
+    /// What makes epochs durable.
+    pub store: Store,
+    /// The Kafka cluster, if there is one: for the store and for sources.
+    pub kafka: Option<Kafka>,
+    /// The sources, in the same order as `pipeline.sources`.
+    pub sources: Vec<SourceConfig>,
+    /// What the pipeline is told.
+    pub pipeline: Options,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// Where and how the daemon listens.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// Address for everything, or for everything but the admin paths if `admin_listen` is there.
+    pub listen: SocketAddr,
+    /// Another address for metrics, reload and the like.
+    pub admin_listen: Option<SocketAddr>,
+    /// Whether an address that others can reach may do without a token.
+    pub insecure_listen: bool,
+    /// Certificate and key; without them plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Bearer token that every request must carry.
+    pub token: Option<SecretString>,
+    /// How others reach it, for links; no slash at the end.
+    pub external_url: Option<String>,
+}
+
+/// A certificate chain and its private key, PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// What makes epochs durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// One file, no other service.
+    Sqlite {
+        /// The file, in the data folder unless it is absolute.
+        file: PathBuf,
+    },
+    /// Topics of the cluster in `Config::kafka`, which is there then.
+    Kafka,
+}
+
+/// A Kafka cluster and our place in it.
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    /// How to reach it.
+    pub connection: KafkaConnection,
+    /// Prefix of our topics; the name of our consumer group and transactional id.
+    pub namespace: String,
+}
+
+impl Kafka {
+    /// A topic of ours: `incidents`, `state`, `dead-letters` or `commands` after the namespace.
+    #[must_use]
+    pub fn topic(&self, purpose: &str) -> String {
+        format!("{}.{purpose}", self.namespace)
+    }
+}
+
+/// The purposes of our own topics; `Kafka::topic` makes the names.
+pub const KAFKA_TOPICS: [&str; 4] = ["incidents", "state", "dead-letters", "commands"];
+
+/// How to reach a Kafka cluster.
+#[derive(Clone, Debug)]
+pub struct KafkaConnection {
+    /// `host:port` of some brokers; the others are learnt from them.
+    pub brokers: Vec<String>,
+    /// Encryption; `None` means plain text.
+    pub tls: Option<KafkaTls>,
+    /// Authentication by name and password.
+    pub sasl: Option<KafkaSasl>,
+    /// Further librdkafka settings; none that the delivery promise rests on, none that is secret.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Encryption towards the brokers.
+#[derive(Clone, Debug, Default)]
+pub struct KafkaTls {
+    /// Authorities to trust, PEM; `None` means those of the operating system.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+    /// What the key is encrypted with.
+    pub key_password: Option<SecretString>,
+}
+
+/// Authentication towards the brokers by name and password.
+#[derive(Clone, Debug)]
+pub struct KafkaSasl {
+    /// How the password is proven.
+    pub mechanism: KafkaMechanism,
+    /// Who we are.
+    pub user: String,
+    /// The password.
+    pub password: SecretString,
+}
+
+/// How a password is proven to the brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KafkaMechanism {
+    /// Sent as it is.
+    Plain,
+    /// Challenge and response with SHA-256.
+    ScramSha256,
+    /// Challenge and response with SHA-512.
+    ScramSha512,
+}
+
+impl KafkaMechanism {
+    /// Every mechanism, in the order of the documentation.
+    pub const ALL: [Self; 3] = [Self::ScramSha512, Self::ScramSha256, Self::Plain];
+
+    /// The word used in configuration and by Kafka.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+/// A source and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceConfig {
+    /// Its name, unique.
+    pub name: String,
+    /// What it is.
+    pub kind: SourceKind,
+}
+
+/// What a source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Requests to our own listener; the path says the format.
+    Http,
+    /// Topics of the cluster in `Config::kafka`, which is there then.
+    Kafka(KafkaSource),
+    /// A file with one record a line.
+    File(FileSource),
+    /// Standard input with one record a line; read at most once.
+    Stdin {
+        /// Format of each line.
+        format: Format,
+    },
+}
+
+/// Topics to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaSource {
+    /// The topics; at least one.
+    pub topics: Vec<Topic>,
+    /// What to do when the next offset no longer exists.
+    pub on_offset_lost: OnOffsetLost,
+}
+
+/// A topic and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Format of its records.
+    pub format: Format,
+}
+
+/// What to do when the next offset no longer exists (retention deleted it, or the topic was made anew).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOffsetLost {
+    /// Stop and say so: a person decides.
+    Stop,
+    /// Go on with the oldest record there is.
+    Earliest,
+}
+
+/// A file to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSource {
+    /// The file.
+    pub path: PathBuf,
+    /// Format of each line.
+    pub format: Format,
+    /// Whether to wait for more at its end.
+    pub follow: bool,
+}
+
+/// How long things are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Incident events.
+    pub incidents: Millis,
+    /// Dead letters, by age.
+    pub dead_letters: Millis,
+    /// Dead letters, by bytes.
+    pub dead_letters_size: u64,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least important level that is logged.
+    pub level: tracing::Level,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the command line says over the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--listen`
+    pub listen: Option<String>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+}
+
+/// A configuration without a fault.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What is meant.
+    pub config: Config,
+    /// What is legal but probably not meant.
+    pub warnings: Vec<Fault>,
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// With every fault of the file.
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Faults> {
+        let name = path.display().to_string();
+        let bytes = read_bounded(path).map_err(|what| Faults::whole_file(&name, what))?;
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        Self::from_bytes(&bytes, Some(path), overrides, &Surroundings::of_process(folder))
+    }
+
+    /// What holds without a file: every default.
+    ///
+    /// # Errors
+    /// When an override cannot be used.
+    pub fn without_file(overrides: &Overrides) -> Result<Loaded, Faults> {
+        Self::from_bytes(b"", None, overrides, &Surroundings::of_process(PathBuf::new()))
+    }
+
+    /// Reads the bytes of a file; `file` is its name in messages.
+    ///
+    /// # Errors
+    /// With every fault of the text.
+    pub fn from_bytes(
+        bytes: &[u8],
+        file: Option<&Path>,
+        overrides: &Overrides,
+        around: &Surroundings,
+    ) -> Result<Loaded, Faults> {
+        let name = file.map_or_else(|| "arguments".to_owned(), |path| path.display().to_string());
+        let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        let text = valid.strip_prefix('\u{feff}').unwrap_or(valid);
+        let findings = Findings::new(text);
+        if valid.len() < bytes.len() {
+            findings.fault(Some(text.len()..text.len()), "", "no UTF-8 from here on".to_owned());
+            return Err(only_faults(findings, &name));
+        }
+        let (root, problems) = match raw::parse(text) {
+            Ok(parsed) => parsed,
+            Err(problem) => {
+                findings.fault(Some(problem.at), "", problem.what);
+                return Err(only_faults(findings, &name));
+            }
+        };
+        for problem in problems {
+            findings.fault(Some(problem.at), "", problem.what);
+        }
+        let mut config = check::check(&Value::root(&root, &findings, around), overrides);
+        let warnings = findings.finish(&name)?;
+        config.file = file.map(Path::to_path_buf);
+        config.number();
+        Ok(Loaded { config, warnings })
+    }
+
+    /// Works out the hashes of the meaning.
+    fn number(&mut self) {
+        self.pipeline.config_version = meaning::hash(&meaning::of_decisions(self));
+        self.hash = meaning::hash(&meaning::of(self));
+    }
+}
+
+fn only_faults(findings: Findings<'_>, name: &str) -> Faults {
+    findings.finish(name).expect_err("a fault was noted just before")
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(raw::MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) if bytes.len() > raw::MAX_BYTES => Err("larger than 1MiB, no configuration is".to_owned()),
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! What people and machines steer tidegate by: its configuration.
+
+pub mod config;
