@@ -5,6 +5,7 @@
 //! `cli` has one file per subcommand. See ARCHITECTURE.md.
 
 pub mod cli;
+pub mod metrics;
 pub mod model;
 pub mod pipeline;
 pub mod storm;
