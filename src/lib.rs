@@ -5,6 +5,8 @@
 //! `cli` has one file per subcommand. See ARCHITECTURE.md.
 
 pub mod cli;
+pub mod app;
+pub mod control;
 pub mod metrics;
 pub mod model;
 pub mod pipeline;
