@@ -13,3 +13,6 @@ pub mod problem;
 pub mod routes;
 pub mod server;
 pub mod status;
+
+#[cfg(test)]
+mod tests;

@@ -62,21 +62,18 @@ impl Metrics {
     }
 
     /// The handle of a counter, for those who add often.
-    #[must_use]
     pub fn counter(&self, metric: Metric, labels: &[&str]) -> Counter {
         debug_assert_eq!(metric.definition().kind, Kind::Counter, "{metric:?}");
         self.0.recorder.register_counter(&key(metric, labels), &METADATA)
     }
 
     /// The handle of a gauge.
-    #[must_use]
     pub fn gauge(&self, metric: Metric, labels: &[&str]) -> Gauge {
         debug_assert_eq!(metric.definition().kind, Kind::Gauge, "{metric:?}");
         self.0.recorder.register_gauge(&key(metric, labels), &METADATA)
     }
 
     /// The handle of a histogram.
-    #[must_use]
     pub fn histogram(&self, metric: Metric, labels: &[&str]) -> Histogram {
         debug_assert!(matches!(metric.definition().kind, Kind::Histogram(_)), "{metric:?}");
         self.0.recorder.register_histogram(&key(metric, labels), &METADATA)

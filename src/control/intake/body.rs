@@ -70,7 +70,7 @@ async fn collect(
 
 enum Decoder {
     Plain(Bounded),
-    Gzip(GzDecoder<Bounded>),
+    Gzip(Box<GzDecoder<Bounded>>),
 }
 
 /// Takes bytes up to a bound; beyond it every write fails, so that a small body cannot become a large one.
@@ -102,7 +102,7 @@ fn decoder(headers: &HeaderMap, bytes_max: usize) -> Result<Decoder, Problem> {
         (None, _) => Ok(Decoder::Plain(bounded)),
         (Some(word), None) if word.eq_ignore_ascii_case(b"identity") => Ok(Decoder::Plain(bounded)),
         (Some(word), None) if word.eq_ignore_ascii_case(b"gzip") || word.eq_ignore_ascii_case(b"x-gzip") => {
-            Ok(Decoder::Gzip(GzDecoder::new(bounded)))
+            Ok(Decoder::Gzip(Box::new(GzDecoder::new(bounded))))
         }
         _ => {
             let detail = "Content-Encoding may be gzip or identity, once";

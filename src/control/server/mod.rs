@@ -144,7 +144,7 @@ pub fn serve(options: &ServerOptions, router: Router, metrics: &Metrics) -> Resu
     Ok(Server { address, guard, handle, tls, task })
 }
 
-/// A macro-free way to say "any acceptor of ours": the bounds are those of `axum_server::Server::serve`.
+/// Generic because plain and TLS acceptors are different types; the bounds are those of `axum_server::Server::serve`.
 fn start<A>(
     mut server: axum_server::Server<SocketAddr, A>,
     options: &ServerOptions,
@@ -196,3 +196,6 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
