@@ -6,6 +6,9 @@
 
 pub mod cli;
 pub mod control;
+pub mod app;
+pub mod control;
+pub mod metrics;
 pub mod model;
 pub mod pipeline;
 pub mod storm;

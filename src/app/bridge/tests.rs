@@ -1,0 +1,138 @@
+//! Numbers, bounds and times of the HTTP source: backpressure is arithmetic.
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crossbeam::channel::{Receiver, bounded};
+use std::sync::atomic::AtomicI64;
+
+/// A clock that a test sets.
+#[derive(Clone, Default)]
+struct Hand(Arc<AtomicI64>);
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
+
+fn bridge(capacity: usize, bytes_in_flight_max: u64) -> (HttpBridge, Receiver<SourceEvent>) {
+    with_clock(capacity, bytes_in_flight_max, &Hand::default())
+}
+
+fn with_clock(capacity: usize, bytes_in_flight_max: u64, clock: &Hand) -> (HttpBridge, Receiver<SourceEvent>) {
+    let (sender, receiver) = bounded(capacity);
+    let options = BridgeOptions { bytes_in_flight_max, ..BridgeOptions::default() };
+    (HttpBridge::new(sender, 40, options, Box::new(clock.clone())), receiver)
+}
+
+fn submit(bridge: &HttpBridge, body: &'static str) -> Result<oneshot::Receiver<Answer>, Refused> {
+    bridge.submit(Format::Native, Bytes::from_static(body.as_bytes()))
+}
+
+fn records(event: SourceEvent) -> Batch {
+    match event {
+        SourceEvent::Records(batch) => batch,
+        other => panic!("expected records, not {other:?}"),
+    }
+}
+
+#[test]
+fn requests_are_numbered_and_answered() {
+    let (bridge, channel) = bridge(2, 100);
+    let mut first = submit(&bridge, "one").unwrap();
+    let mut second = submit(&bridge, "three").unwrap();
+    assert_eq!((bridge.bytes_in_flight(), bridge.queue()), (8, (2, 2)));
+    let mut batch = records(channel.try_recv().unwrap());
+    let record = batch.records[0];
+    assert_eq!((record.position, record.next, record.time), (40, 41, Timestamp::MIN));
+    assert_eq!((batch.record_bytes(&record), &*batch.partitions[0]), (&b"one"[..], ""));
+    let answer = Answer::Durable { accepted: 1, rejected: Vec::new() };
+    batch.replies.pop().unwrap().1.send(answer.clone());
+    assert_eq!(first.try_recv(), Ok(answer));
+    assert_eq!(bridge.bytes_in_flight(), 5);
+    let batch = records(channel.try_recv().unwrap());
+    assert_eq!(batch.records[0].position, 41);
+    drop(batch);
+    assert_eq!(second.try_recv(), Ok(Answer::NotTaken), "a pipeline that goes away has taken nothing");
+    assert_eq!(bridge.bytes_in_flight(), 0);
+}
+
+/// Backpressure is arithmetic: with room for n events exactly n requests get in, and positions have no hole.
+#[test]
+fn a_full_channel_refuses_and_the_time_is_reported_once() {
+    let clock = Hand::default();
+    let at = |millis: i64| clock.0.store(millis, Ordering::Relaxed);
+    let (bridge, channel) = with_clock(3, 1_000, &clock);
+    let taken: Vec<_> = (0..10).map_while(|_| submit(&bridge, "x").ok()).collect();
+    assert_eq!(taken.len(), 3); // The fourth was refused at time 0.
+    at(1_000);
+    assert_eq!(submit(&bridge, "x").unwrap_err().retry_after_seconds, 5);
+    drop(channel.recv().unwrap());
+    at(2_000);
+    assert!(submit(&bridge, "x").is_err(), "room for the notice of the refusal only: a new one begins");
+    channel.try_iter().take(2).for_each(drop);
+    let unread = |event| match event {
+        SourceEvent::Unread { from, to } => (from.0, to.0),
+        other => panic!("expected Unread, not {other:?}"),
+    };
+    assert_eq!(unread(channel.recv().unwrap()), (0, 2_000));
+    at(3_000);
+    submit(&bridge, "x").unwrap();
+    assert_eq!(unread(channel.recv().unwrap()), (2_000, 3_000));
+    assert_eq!(records(channel.recv().unwrap()).records[0].position, 43);
+    assert_eq!(bridge.bytes_in_flight(), 0, "refused and dropped requests hold no room");
+}
+
+/// A refusal ends when there is room, also if nobody comes again.
+#[test]
+fn a_tick_ends_a_refusal() {
+    let clock = Hand::default();
+    let (bridge, channel) = with_clock(1, 1_000, &clock);
+    let _waiting = submit(&bridge, "x").unwrap();
+    assert!(submit(&bridge, "x").is_err());
+    bridge.tick();
+    assert_eq!(channel.len(), 1, "no room yet");
+    drop(channel.recv().unwrap());
+    clock.0.store(500, Ordering::Relaxed);
+    bridge.tick();
+    let expected = (Timestamp(0), Timestamp(500));
+    assert!(matches!(channel.recv().unwrap(), SourceEvent::Unread { from, to } if (from, to) == expected));
+    bridge.tick();
+    assert!(matches!(channel.recv().unwrap(), SourceEvent::Idle(_)));
+}
+
+#[test]
+fn bytes_are_bounded_but_one_request_always_fits() {
+    let (bridge, channel) = bridge(10, 4);
+    let held = submit(&bridge, "five5").unwrap();
+    assert!(submit(&bridge, "x").is_err());
+    drop(channel.recv().unwrap());
+    drop(held);
+    submit(&bridge, "four").unwrap();
+    assert!(matches!(channel.recv().unwrap(), SourceEvent::Unread { .. }));
+}
+
+#[test]
+fn idle_is_said_once_when_nothing_waits() {
+    let (bridge, channel) = bridge(4, 100);
+    bridge.open();
+    bridge.tick();
+    assert!(matches!(channel.recv().unwrap(), SourceEvent::Assigned(names) if names.len() == 1));
+    bridge.tick();
+    bridge.tick();
+    assert!(matches!(channel.recv().unwrap(), SourceEvent::Idle(name) if name.is_empty()));
+    assert!(channel.is_empty());
+    submit(&bridge, "x").unwrap();
+    bridge.tick();
+    assert_eq!(channel.len(), 1, "not idle while a request waits");
+    drop(channel.recv().unwrap());
+    bridge.tick();
+    assert!(matches!(channel.recv().unwrap(), SourceEvent::Idle(_)));
+}
+
+#[test]
+fn a_closed_bridge_ends_the_channel() {
+    let (bridge, channel) = bridge(4, 100);
+    bridge.close();
+    assert!(submit(&bridge, "x").is_err());
+    assert!(channel.recv().is_err(), "the end of the channel");
+}

@@ -1,0 +1,3 @@
+//! Wires the rooms, names the phases, drains in order.
+
+pub mod bridge;

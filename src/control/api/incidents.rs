@@ -1,0 +1,128 @@
+//! Incidents: the list, one of them, and a person's word that one is over.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+
+use crate::control::api::parameters::Parameters;
+use crate::control::index::{LIMIT_MAX, Query};
+use crate::control::intake::read_body;
+use crate::control::problem::Problem;
+use crate::control::routes::Control;
+use crate::control::status::Phase;
+use crate::model::{IncidentEvent, IncidentId, Severity, Status, Timestamp};
+use crate::pipeline::command::{Action, Command};
+
+const LIMIT_DEFAULT: usize = 100;
+const BODY_BYTES_MAX: usize = 16 << 10;
+const BY_CHARS_MAX: usize = 128;
+
+#[derive(Serialize)]
+pub(crate) struct List {
+    incidents: Vec<Arc<IncidentEvent>>,
+    /// Give it back as `cursor` for what comes after.
+    next: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct ResolveRequest {
+    by: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Accepted {
+    /// Position of the command in its log.
+    command: u64,
+    detail: &'static str,
+}
+
+pub(crate) async fn list(State(control): State<Arc<Control>>, uri: Uri) -> Result<Json<List>, Problem> {
+    let page = control.index.list(&query(&uri)?);
+    Ok(Json(List { incidents: page.incidents, next: page.next.map(|cursor| cursor.to_string()) }))
+}
+
+pub(crate) async fn show(
+    State(control): State<Arc<Control>>,
+    Path(id): Path<String>,
+) -> Result<Json<Arc<IncidentEvent>>, Problem> {
+    Ok(Json(find(&control, &id)?))
+}
+
+pub(crate) async fn resolve(
+    State(control): State<Arc<Control>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<(StatusCode, Json<Accepted>), Problem> {
+    let body = read_body(request, BODY_BYTES_MAX, &control.admission).await?;
+    let by = by(&body.bytes)?;
+    let wait = control.admission.options().retry_after_seconds;
+    let phase = control.board.read().phase;
+    if phase != Phase::Running {
+        return Err(Problem::unavailable("not_taken", format!("the daemon is {}", phase.name()), wait));
+    }
+    let incident = find(&control, &id)?;
+    if incident.status == Status::Resolved {
+        return Err(Problem::new(StatusCode::CONFLICT, "already_resolved", "this incident is over"));
+    }
+    let action = Action::Resolve { incident_id: incident.incident_id };
+    let command = Command { at: control.clock.now(), by, action };
+    let log = Arc::clone(&control.commands);
+    let appended = tokio::task::spawn_blocking(move || log.append(command)).await;
+    match appended {
+        Ok(Ok(command)) => {
+            let detail = "written to the command log; the incident is resolved with one of the next epochs";
+            Ok((StatusCode::ACCEPTED, Json(Accepted { command, detail })))
+        }
+        Ok(Err(error)) => Err(Problem::unavailable("not_taken", format!("write the command: {error}"), wait)),
+        Err(_) => Err(Problem::unavailable("not_taken", "the writer of commands stopped", wait)),
+    }
+}
+
+fn query(uri: &Uri) -> Result<Query, Problem> {
+    let known = ["status", "severity", "filter", "since", "limit", "cursor"];
+    let parameters = Parameters::read(uri, &known)?;
+    let status = parameters.read_as("status", |word| match word {
+        "firing" => Ok(Status::Firing),
+        "resolved" => Ok(Status::Resolved),
+        _ => Err("must be firing or resolved".to_owned()),
+    })?;
+    let severity = parameters.read_as("severity", |word| {
+        let known = Severity::ALL.into_iter().find(|severity| severity.name() == word);
+        known.ok_or_else(|| format!("must be one of {}", Severity::ALL.map(Severity::name).join(", ")))
+    })?;
+    let since = parameters.read_as("since", |text| {
+        Timestamp::parse(text).ok_or_else(|| "must be a time such as 2026-01-31T08:00:00Z".to_owned())
+    })?;
+    let limit = parameters.read_as("limit", |text| match text.parse() {
+        Ok(limit @ 1..=LIMIT_MAX) => Ok(limit),
+        _ => Err(format!("must be a number from 1 to {LIMIT_MAX}")),
+    })?;
+    let cursor = parameters.read_as("cursor", str::parse)?;
+    let matchers = parameters.matchers("filter")?;
+    Ok(Query { status, severity, matchers, since, limit: limit.unwrap_or(LIMIT_DEFAULT), cursor })
+}
+
+fn find(control: &Control, id: &str) -> Result<Arc<IncidentEvent>, Problem> {
+    let id: IncidentId = id.parse().map_err(|fault: String| Problem::bad_request("bad_incident_id", fault))?;
+    let detail = "no such incident, or it is over for so long that only the store still has it";
+    control.index.get(id).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "not_found", detail))
+}
+
+/// Who resolves: the body `{"by": "..."}`, or an empty one.
+fn by(body: &[u8]) -> Result<String, Problem> {
+    if body.is_empty() {
+        return Ok("api".to_owned());
+    }
+    let fault = |detail: String| Problem::bad_request("bad_body", detail);
+    let request: ResolveRequest = serde_json::from_slice(body)
+        .map_err(|error| fault(format!("expected nothing or {{\"by\": \"name\"}}: {error}")))?;
+    let by = request.by.unwrap_or_else(|| "api".to_owned());
+    if by.is_empty() || by.chars().count() > BY_CHARS_MAX || by.chars().any(char::is_control) {
+        return Err(fault(format!("`by` must be a name of 1 to {BY_CHARS_MAX} characters")));
+    }
+    Ok(by)
+}

@@ -1,0 +1,113 @@
+//! Every route of the HTTP interface in one table: method, path, which listener, handler.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, StatusCode};
+use axum::routing::{MethodRouter, get, post};
+
+use crate::control::api::{Commands, Reload, alertmanager, incidents, operations};
+use crate::control::index::IncidentIndex;
+use crate::control::intake::{self, Admission, Intake, RejectedSamples};
+use crate::control::problem::Problem;
+use crate::control::status::StatusBoard;
+use crate::metrics::Metrics;
+use crate::model::time::Clock;
+
+/// Paths that need no token: a probe has no secret, and they tell no more than a word.
+pub const OPEN_PATHS: [&str; 2] = ["/-/healthy", "/-/ready"];
+
+/// Everything the handlers work with.
+pub struct Control {
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Incidents to read.
+    pub index: Arc<IncidentIndex>,
+    /// What the daemon says of itself.
+    pub board: Arc<StatusBoard>,
+    /// The last bodies that could not be read.
+    pub samples: RejectedSamples,
+    /// Bounds on requests with alerts.
+    pub admission: Admission,
+    /// The way into the pipeline.
+    pub intake: Arc<dyn Intake>,
+    /// The command log.
+    pub commands: Arc<dyn Commands>,
+    /// Reads the configuration again.
+    pub reload: Arc<dyn Reload>,
+    /// The wall clock.
+    pub clock: Box<dyn Clock + Sync>,
+}
+
+/// Which listener a router is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The one listener.
+    Everything,
+    /// The listener for senders and readers where there is a second one.
+    Public,
+    /// The second listener, `admin_listen`: metrics and reload.
+    Admin,
+}
+
+/// Where a route is served when there are two listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Public,
+    Admin,
+    Both,
+}
+
+struct Endpoint {
+    method: Method,
+    path: &'static str,
+    side: Side,
+    handler: MethodRouter<Arc<Control>>,
+}
+
+fn endpoints() -> Vec<Endpoint> {
+    let read = |path, side, handler| Endpoint { method: Method::GET, path, side, handler };
+    let write = |path, side, handler| Endpoint { method: Method::POST, path, side, handler };
+    vec![
+        write("/api/v2/alerts", Side::Public, post(intake::alertmanager_v2)),
+        write("/api/v1/alerts", Side::Public, post(intake::native)),
+        write("/api/v1/webhooks/alertmanager", Side::Public, post(intake::alertmanager_webhook)),
+        read("/api/v1/rejected-samples", Side::Public, get(intake::rejected_samples)),
+        read("/api/v1/incidents", Side::Public, get(incidents::list)),
+        read("/api/v1/incidents/{id}", Side::Public, get(incidents::show)),
+        write("/api/v1/incidents/{id}/resolve", Side::Public, post(incidents::resolve)),
+        read("/api/v1/status", Side::Public, get(operations::status)),
+        read("/api/v2/status", Side::Public, get(alertmanager::status)),
+        read("/api/v2/receivers", Side::Public, get(alertmanager::receivers)),
+        read("/api/v2/alerts", Side::Public, get(alertmanager::alerts)),
+        read("/metrics", Side::Admin, get(operations::metrics)),
+        write("/-/reload", Side::Admin, post(operations::reload)),
+        read("/-/healthy", Side::Both, get(operations::healthy)),
+        read("/-/ready", Side::Both, get(operations::ready)),
+    ]
+}
+
+/// Method and path of every route of that part, in the order of the table.
+pub fn list(part: Part) -> Vec<(Method, &'static str)> {
+    served(part).map(|endpoint| (endpoint.method, endpoint.path)).collect()
+}
+
+/// The routes of that part, unguarded: `Guard::protect` or `server::serve` puts the guard before them.
+pub fn router(control: Arc<Control>, part: Part) -> Router {
+    served(part)
+        .fold(Router::new(), |router, endpoint| router.route(endpoint.path, endpoint.handler))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path"))
+        .method_not_allowed_fallback(async || {
+            let detail = "this path has other methods; see the Allow header";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        })
+        .with_state(control)
+}
+
+fn served(part: Part) -> impl Iterator<Item = Endpoint> {
+    endpoints().into_iter().filter(move |endpoint| match part {
+        Part::Everything => true,
+        Part::Public => endpoint.side != Side::Admin,
+        Part::Admin => endpoint.side != Side::Public,
+    })
+}

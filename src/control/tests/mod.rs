@@ -1,0 +1,6 @@
+//! The HTTP interface as its users see it, without sockets: every route, every answer, every refusal.
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod guard;
+mod intake;
