@@ -4,9 +4,8 @@
 //! shells around it. `model` is the vocabulary; `control` holds configuration, intake, API; `app` wires the rooms;
 //! `cli` has one file per subcommand. See ARCHITECTURE.md.
 
-pub mod cli;
-pub mod control;
 pub mod app;
+pub mod cli;
 pub mod control;
 pub mod metrics;
 pub mod model;

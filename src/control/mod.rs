@@ -1,11 +1,9 @@
-//! What people and machines steer tidegate by: its configuration.
-
-pub mod config;
 //! What stands around the pipeline: the HTTP doors, the read side, what the daemon says of itself.
 //!
 //! `routes` has every route in one table; `guard` decides who may pass; `server` listens; `intake` takes alerts;
 //! `api` answers questions from `index` and `status`. Runs on tokio and never asks the hot path anything.
 
+pub mod config;
 pub mod api;
 #[cfg(test)]
 mod example;
