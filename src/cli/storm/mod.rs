@@ -18,6 +18,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::model::Timestamp;
+use crate::model::time::{Clock, SystemClock};
 use crate::storm::{Flood, FloodOptions, Shape, Truth};
 
 pub use http::HttpOptions;
@@ -52,8 +54,8 @@ pub struct StormArgs {
     #[arg(long, value_parser = parse_rate)]
     pub flood_rate: Option<f64>,
     /// The time of the first alert, RFC 3339 [default: now]
-    #[arg(long, value_name = "TIME")]
-    pub start: Option<jiff::Timestamp>,
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub start: Option<Timestamp>,
     /// Write the truth about the flood to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,
@@ -103,7 +105,7 @@ fn flood_options(args: &StormArgs) -> FloodOptions {
         shape: args.shape,
         seed: args.seed,
         alerts: args.alerts,
-        start_ms: args.start.unwrap_or_else(jiff::Timestamp::now).as_millisecond(),
+        start: args.start.unwrap_or_else(|| SystemClock.now()),
         rate: args.flood_rate.or(paced).unwrap_or(usual),
         received_at: args.keep_times || !args.to.is_live(),
     }
@@ -170,6 +172,10 @@ fn parse_rate(text: &str) -> Result<f64, String> {
         Ok(rate) if rate.is_finite() && rate >= 0.0 => Ok(rate),
         _ => Err("must be a number from 0".to_owned()),
     }
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| "must be a time such as 2026-01-31T08:00:00Z".to_owned())
 }
 
 fn parse_kafka_option(text: &str) -> Result<(String, String), String> {
