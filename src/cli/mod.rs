@@ -1,5 +1,5 @@
 //! The command line: one file or folder per subcommand, thin.
 
 pub mod dlq;
-pub mod terminal;
 pub mod storm;
+pub mod terminal;

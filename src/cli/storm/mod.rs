@@ -94,7 +94,7 @@ pub fn run(args: &StormArgs) -> Result<ExitCode> {
         write_truth(path, &truth).with_context(|| format!("write the truth to {}", path.display()))?;
     }
     let score = delivery.close();
-    write_summary(&args.to, &truth, &score, pacer.elapsed()).context("write the summary")?;
+    write_summary(args, &truth, &score, pacer.elapsed()).context("write the summary")?;
     Ok(ExitCode::from(u8::from(!score.is_complete())))
 }
 
@@ -145,11 +145,11 @@ fn write_truth(path: &Path, truth: &Truth) -> Result<()> {
 }
 
 /// One line for people, on standard error: standard output may carry the flood.
-fn write_summary(to: &Target, truth: &Truth, score: &Score, elapsed: Duration) -> std::io::Result<()> {
+fn write_summary(args: &StormArgs, truth: &Truth, score: &Score, elapsed: Duration) -> std::io::Result<()> {
     let mut out = anstream::stderr();
     let seconds = elapsed.as_secs_f64();
     let per_second = score.sent as f64 / seconds.max(0.001);
-    write!(out, "sent {} of {} alerts to {to} in {seconds:.1} s ({per_second:.0}/s)", score.sent, truth.alerts)?;
+    write!(out, "sent {} of {} alerts to {} in {seconds:.1} s ({per_second:.0}/s)", score.sent, args.alerts, args.to)?;
     write!(out, "; {} incidents, {} fingerprints", truth.groups.len(), truth.members)?;
     if score.retries > 0 {
         write!(out, "; {} retries, {} alerts may have arrived twice", score.retries, score.doubtful)?;
