@@ -175,7 +175,13 @@ pub struct Beginning {
 impl EpochBuilder {
     /// A builder that goes on from there. Positions of sources that are gone from the configuration are forgotten.
     #[must_use]
-    pub fn new(key: HashKey, config_version: u64, source_names: Vec<String>, correlator: Correlator, from: Beginning) -> Self {
+    pub fn new(
+        key: HashKey,
+        config_version: u64,
+        source_names: Vec<String>,
+        correlator: Correlator,
+        from: Beginning,
+    ) -> Self {
         let n = source_names.len();
         let mut positions = BTreeMap::new();
         for position in from.positions {
@@ -281,7 +287,12 @@ impl EpochBuilder {
     ///
     /// # Errors
     /// When received and accounted alerts differ for a source.
-    pub fn close(&mut self, outputs: Vec<ShardOutput>, swept: bool, now: Timestamp) -> Result<(Epoch, Attached), Broken> {
+    pub fn close(
+        &mut self,
+        outputs: Vec<ShardOutput>,
+        swept: bool,
+        now: Timestamp,
+    ) -> Result<(Epoch, Attached), Broken> {
         let number = self.last + 1;
         self.wall = self.wall.max(now);
         let fresh = vec![SourceCounts::default(); self.source_names.len()];
@@ -396,7 +407,8 @@ impl EpochBuilder {
         };
         let partitions = self.positions().into_iter().map(partition);
         let clocks = self.source_names.iter().zip(&self.clocks).map(clock);
-        let counters = self.counters.iter().map(|(name, value)| CounterEntry { name: (*name).to_owned(), value: *value });
+        let counters =
+            self.counters.iter().map(|(name, value)| CounterEntry { name: (*name).to_owned(), value: *value });
         MetaEntry {
             epoch,
             hash_key: self.key.0.to_vec(),

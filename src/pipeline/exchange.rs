@@ -180,7 +180,11 @@ impl Exchange {
             if let Some((_, reply)) = replies.next_if(|(index, _)| *index == at) {
                 report.replies.push((reply, answer));
             }
-            note_position(&mut report.positions, chunk.batch.partitions.get(usize::from(record.partition)), record.next);
+            note_position(
+                &mut report.positions,
+                chunk.batch.partitions.get(usize::from(record.partition)),
+                record.next,
+            );
         }
         steps.extend(planned);
         for part in &mut parts {
@@ -190,7 +194,10 @@ impl Exchange {
         Routed { parts, report }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the borrowed halves of one chunk; a struct would only name them again")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the borrowed halves of one chunk; a struct would only name them again"
+    )]
     fn route_record(
         &mut self,
         chunk: &Chunk,
@@ -220,18 +227,19 @@ impl Exchange {
         let mut rejected: Vec<(u32, Reject)> = Vec::new();
         let mut accepted = 0_u32;
         let max_bytes = if has_sender { Limits::BODY_BYTES } else { Limits::RECORD_BYTES };
-        let whole = decoder.decode_within(max_bytes, record.format, bytes, |index, alert: Result<AlertView<'_>, Reject>| {
-            report.received += 1;
-            match alert {
-                Ok(alert) => {
-                    accepted += 1;
-                    report.unusable_times += u64::from(alert.unusable_times);
-                    let seq = Seq { record: number, index };
-                    router.route_alert(&alert, seq, &place, parts, steps, report);
+        let whole =
+            decoder.decode_within(max_bytes, record.format, bytes, |index, alert: Result<AlertView<'_>, Reject>| {
+                report.received += 1;
+                match alert {
+                    Ok(alert) => {
+                        accepted += 1;
+                        report.unusable_times += u64::from(alert.unusable_times);
+                        let seq = Seq { record: number, index };
+                        router.route_alert(&alert, seq, &place, parts, steps, report);
+                    }
+                    Err(reject) => rejected.push((index, reject)),
                 }
-                Err(reject) => rejected.push((index, reject)),
-            }
-        });
+            });
         let letter = |index: Option<u32>, reason: Reject, bytes: Vec<u8>, len: usize| DeadLetter {
             source: name.to_owned(),
             partition: partition.to_owned(),
@@ -310,11 +318,8 @@ impl Router {
         steps: &mut Vec<Step>,
         report: &mut ChunkReport,
     ) {
-        let time = if place.in_payload {
-            alert.received_at.or(alert.starts_at).unwrap_or(Timestamp::MIN)
-        } else {
-            place.time
-        };
+        let time =
+            if place.in_payload { alert.received_at.or(alert.starts_at).unwrap_or(Timestamp::MIN) } else { place.time };
         if place.in_payload && time > report.payload_clock {
             report.payload_clock = time;
             steps.push(Step { seq, kind: StepKind::Clock { source: place.source, to: time } });

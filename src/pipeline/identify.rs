@@ -46,7 +46,13 @@ impl Identifier {
         let random = || std::hash::RandomState::new().build_hasher().finish().to_le_bytes();
         let mut cache_key = [0; 16];
         cache_key.iter_mut().zip(random().into_iter().chain(random())).for_each(|(byte, drawn)| *byte = drawn);
-        Self { rules: options.rules.clone(), sources: options.sources.clone(), key, cache_key, cache: vec![None; PLACES] }
+        Self {
+            rules: options.rules.clone(),
+            sources: options.sources.clone(),
+            key,
+            cache_key,
+            cache: vec![None; PLACES],
+        }
     }
 
     /// The identity of a label set, given in the encoding of `model::labels`.
@@ -75,9 +81,10 @@ impl Identifier {
         let matching = |rule: &WindowRule| rule.matchers.iter().all(|matcher| matcher.matches(&labels));
         // The configuration check guarantees a last rule that matches everything.
         let rule = self.rules.iter().position(matching).unwrap_or(0);
-        let group = self.rules.get(rule).map_or_else(GroupHash::default, |rule| {
-            group_hash(self.key, &rule.name, rule.group_labels(value_of))
-        });
+        let group = self
+            .rules
+            .get(rule)
+            .map_or_else(GroupHash::default, |rule| group_hash(self.key, &rule.name, rule.group_labels(value_of)));
         Known {
             fingerprint: fingerprint_of(self.key, identity.unwrap_or(&Identity::default()), &labels),
             group,

@@ -141,11 +141,14 @@ impl WindowRule {
     }
 
     /// The labels that define the group: of each entry the first that is present, else its first name with no value.
-    pub fn group_labels<'a>(&'a self, value_of: impl Fn(&str) -> Option<&'a str>) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pub fn group_labels<'a>(
+        &'a self,
+        value_of: impl Fn(&str) -> Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.group_by.iter().map(move |names| {
-            let present = names.iter().find_map(|name| {
-                value_of(name).filter(|value| !value.is_empty()).map(|value| (name.as_str(), value))
-            });
+            let present = names
+                .iter()
+                .find_map(|name| value_of(name).filter(|value| !value.is_empty()).map(|value| (name.as_str(), value)));
             present.unwrap_or((names.first().map_or("", String::as_str), ""))
         })
     }

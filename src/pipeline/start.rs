@@ -81,7 +81,18 @@ impl Start {
             block_bytes: restored.n_bytes,
         };
         let builder = EpochBuilder::new(key, options.config_version, names, correlator, beginning);
-        Ok(Self { options, key, placement, shards, builder, positions, clocks, wall, next_record: meta.next_record, seed })
+        Ok(Self {
+            options,
+            key,
+            placement,
+            shards,
+            builder,
+            positions,
+            clocks,
+            wall,
+            next_record: meta.next_record,
+            seed,
+        })
     }
 }
 
@@ -137,7 +148,8 @@ fn load(options: &Options, key: HashKey, restored: &mut Restored, rekeys: bool, 
         by_group.entry(group_id(member.incident.into(), member.group.into())).or_default().push((fingerprint, member));
     }
     let placement: Placement = Arc::new(ties.placement(options.shards));
-    let groups = std::mem::take(&mut restored.groups).into_values().chain(std::mem::take(&mut restored.held).into_values());
+    let groups =
+        std::mem::take(&mut restored.groups).into_values().chain(std::mem::take(&mut restored.held).into_values());
     let mut groups: Vec<Box<GroupEntry>> = groups.collect();
     groups.sort_unstable_by_key(|group| u128::from(group.incident)); // The order of slots must not depend on a hash map.
     for group in groups {

@@ -1,40 +1,7 @@
 //! The vocabulary of the floods: an invented shop on Kubernetes, in several clusters.
 //! Names are our own; they only look like those of a real site. All texts are JSON-safe ASCII.
 
-use serde::{Deserialize, Serialize};
-
-/// How bad an alert says it is: the values of the label `severity`, worst first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Somebody gets up.
-    Critical,
-    /// Within the hour.
-    High,
-    /// Within the day.
-    Warning,
-    /// When there is time.
-    Low,
-    /// For the record.
-    Info,
-}
-
-impl Severity {
-    /// All severities, worst first.
-    pub const ALL: [Self; 5] = [Self::Critical, Self::High, Self::Warning, Self::Low, Self::Info];
-
-    /// The label's value.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Critical => "critical",
-            Self::High => "high",
-            Self::Warning => "warning",
-            Self::Low => "low",
-            Self::Info => "info",
-        }
-    }
-}
+use crate::model::Severity;
 
 /// A cluster and where it stands.
 #[derive(Debug)]

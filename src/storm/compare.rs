@@ -5,29 +5,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::storm::truth::{GroupTruth, Status, Truth};
+use crate::storm::found::FoundIncident;
+use crate::storm::truth::{GroupTruth, Truth};
 
 /// How many lines of each kind of fault [`Comparison`] prints.
 const SHOWN_MAX: usize = 10;
-
-/// An incident that somebody found, as far as the truth knows about incidents.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FoundIncident {
-    /// The labels of its group: `cluster`, and one of `service`, `alertname`, `service|alertname`. Others are ignored.
-    pub group_labels: BTreeMap<String, String>,
-    /// Alerts, repeats and resolves included.
-    pub alerts: u64,
-    /// Distinct fingerprints.
-    pub members: u64,
-    /// Alerts by severity; a count of 0 is the same as none.
-    pub by_severity: BTreeMap<String, u64>,
-    /// Alerts by `firing` and `resolved`; a count of 0 is the same as none.
-    pub by_status: BTreeMap<String, u64>,
-    /// The status in its last event.
-    pub status: Status,
-    /// Its revisions ran from 1 without a gap.
-    pub revisions_contiguous: bool,
-}
 
 /// One value that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::model::{Millis, Severity, Timestamp};
 use crate::storm::cast::{Group, groups_for, tenant};
-use crate::storm::catalogue::Severity;
 use crate::storm::churn::Churn;
 use crate::storm::compare::group_name;
 use crate::storm::corpus::Corpus;
@@ -30,8 +30,8 @@ pub struct FloodOptions {
     pub seed: u64,
     /// How many alerts.
     pub alerts: u32,
-    /// The time of the first alert, in Unix milliseconds.
-    pub start_ms: i64,
+    /// The time of the first alert.
+    pub start: Timestamp,
     /// Alerts per second of the flood's own time; at least 0.1.
     pub rate: f64,
     /// Write `receivedAt`, the record time that files and `replay` go by.
@@ -45,7 +45,7 @@ impl Default for FloodOptions {
             shape: Shape::TicketStorm,
             seed: 1,
             alerts: 10_000,
-            start_ms: 1_767_225_600_000,
+            start: Timestamp(1_767_225_600_000),
             rate: 1_000.0,
             received_at: true,
         }
@@ -81,8 +81,8 @@ pub struct Flood {
 /// One alert of the flood as values of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StormAlert {
-    /// When it arrives, in Unix milliseconds.
-    pub at_ms: i64,
+    /// When it arrives, in the flood's own time.
+    pub at: Timestamp,
     /// One native alert, one line, without a line feed.
     pub json: Vec<u8>,
     /// The labels of its true group: `cluster`, and `service` or else `alertname`.
@@ -100,8 +100,8 @@ pub struct StormAlert {
 /// What is true about the alert that [`Flood::next_into`] has written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertTruth {
-    /// When it arrives, in Unix milliseconds.
-    pub at_ms: i64,
+    /// When it arrives, in the flood's own time.
+    pub at: Timestamp,
     /// Its number, from 0.
     pub number: u32,
     /// Its true group: an index for [`Flood::group_labels`].
@@ -169,22 +169,22 @@ impl Flood {
             let known = self.groups.len() as u32;
             self.groups.extend((known..=group).map(tenant));
         }
-        let at_ms = self.time_of(number);
+        let at = self.time_of(number);
         let face = Face::of(&self.groups[group as usize], member);
-        self.ledger.record(group, act, face.severity(), at_ms);
+        self.ledger.record(group, act, face.severity(), at);
         let line = Line {
             group: &self.groups[group as usize],
             face,
             member,
             resolved: act == Act::Resolve,
-            starts_at_ms: self.time_of(began),
-            at_ms,
+            starts_at: self.time_of(began),
+            at,
             test_id_prefix: &self.test_id_prefix,
             number,
             received_at: self.options.received_at,
         };
         let labels = write_line(out, &line, &mut self.words_rng, &mut self.scratch);
-        Some(AlertTruth { at_ms, number, group, labels, severity: face.severity(), resolved: act == Act::Resolve })
+        Some(AlertTruth { at, number, group, labels, severity: face.severity(), resolved: act == Act::Resolve })
     }
 
     /// The labels of a true group.
@@ -212,8 +212,8 @@ impl Flood {
         self.ledger.truth(self.options.shape, self.options.seed, labels)
     }
 
-    fn time_of(&self, number: u32) -> i64 {
-        self.options.start_ms + (f64::from(number) * 1_000.0 / self.options.rate) as i64
+    fn time_of(&self, number: u32) -> Timestamp {
+        self.options.start + Millis((f64::from(number) * 1_000.0 / self.options.rate) as i64)
     }
 }
 
@@ -224,7 +224,7 @@ impl Iterator for Flood {
         let mut json = Vec::with_capacity(800);
         let truth = self.next_into(&mut json)?;
         Some(StormAlert {
-            at_ms: truth.at_ms,
+            at: truth.at,
             group: self.group_labels(truth.group),
             fingerprint: String::from_utf8_lossy(&json[truth.labels]).into_owned(),
             severity: truth.severity,

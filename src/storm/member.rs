@@ -1,8 +1,9 @@
 //! A member's labels, worked out from its number alone: nothing is stored per fingerprint.
 //! The label object is compact and its keys are sorted.
 
+use crate::model::Severity;
 use crate::storm::cast::{About, Group};
-use crate::storm::catalogue::{AlertKind, CLUSTERS, NODE_ALERTS, SERVICE_ALERTS, SERVICES, Severity};
+use crate::storm::catalogue::{AlertKind, CLUSTERS, NODE_ALERTS, SERVICE_ALERTS, SERVICES};
 use crate::storm::encode::push_number;
 use crate::storm::rng::mix;
 use crate::storm::tickets::{CHANNELS, Topic, topics_about};

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::storm::{AlertTruth, Flood, FloodOptions, FoundIncident, Shape, Status, Truth};
+use crate::model::{Millis, Status, Timestamp};
+use crate::storm::{AlertTruth, Flood, FloodOptions, FoundIncident, Shape, Truth};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -13,22 +14,11 @@ struct Alert {
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
     status: Status,
-    #[serde(deserialize_with = "time")]
-    starts_at: jiff::Timestamp,
-    #[serde(default, deserialize_with = "time_given")]
-    ends_at: Option<jiff::Timestamp>,
+    starts_at: Timestamp,
+    ends_at: Option<Timestamp>,
     #[serde(rename = "generatorURL")]
     generator_url: String,
-    #[serde(default, deserialize_with = "time_given")]
-    received_at: Option<jiff::Timestamp>,
-}
-
-fn time<'de, D: serde::Deserializer<'de>>(from: D) -> Result<jiff::Timestamp, D::Error> {
-    String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
-}
-
-fn time_given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<jiff::Timestamp>, D::Error> {
-    time(from).map(Some)
+    received_at: Option<Timestamp>,
 }
 
 fn options(shape: Shape, alerts: u32, rate: f64) -> FloodOptions {
@@ -58,11 +48,11 @@ struct Recount {
 
 #[derive(Default)]
 struct Group {
-    members: BTreeMap<String, (bool, jiff::Timestamp)>,
+    members: BTreeMap<String, (bool, Timestamp)>,
     alerts: u64,
     by_severity: BTreeMap<String, u64>,
     by_status: BTreeMap<String, u64>,
-    last_firing: Option<jiff::Timestamp>,
+    last_firing: Option<Timestamp>,
     reopened: bool,
 }
 
@@ -101,7 +91,7 @@ impl Recount {
             self.repeats += u64::from(known.is_some());
             group.reopened |= was_resolved && group.alerts > 1;
             if let Some(last) = group.last_firing {
-                assert!(at.as_millisecond() - last.as_millisecond() <= 90_000, "silent for too long");
+                assert!(at - last <= Millis::seconds(90), "silent for too long");
             }
             group.last_firing = Some(at);
         }
@@ -164,15 +154,15 @@ fn the_iterator_tells_the_same_as_the_buffer() {
     let mut line = Vec::new();
     for alert in Flood::new(options(Shape::TicketStorm, 300, 100.0)) {
         line.clear();
-        let AlertTruth { at_ms, number, group, labels, severity, resolved } = buffered.next_into(&mut line).unwrap();
+        let AlertTruth { at, number, group, labels, severity, resolved } = buffered.next_into(&mut line).unwrap();
         assert_eq!(alert.json, line);
         assert_eq!(alert.fingerprint.as_bytes(), &line[labels]);
         assert_eq!(alert.group, buffered.group_labels(group));
         assert_eq!(alert.test_id, buffered.test_id(number));
-        assert_eq!((alert.at_ms, alert.severity, alert.resolved), (at_ms, severity, resolved));
+        assert_eq!((alert.at, alert.severity, alert.resolved), (at, severity, resolved));
         let parsed: Alert = serde_json::from_slice(&alert.json).unwrap();
         assert_eq!(parsed.annotations["test_id"], alert.test_id);
-        assert_eq!(parsed.received_at.unwrap().as_millisecond(), alert.at_ms);
+        assert_eq!(parsed.received_at, Some(alert.at));
         assert_eq!(parsed.labels["severity"], alert.severity.name());
     }
     assert!(buffered.next_into(&mut line).is_none());

@@ -4,20 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::storm::catalogue::Severity;
-use crate::storm::compare::{Comparison, FoundIncident, compare, group_name};
+use crate::model::{Severity, Status, Timestamp};
+use crate::storm::compare::{Comparison, compare, group_name};
 use crate::storm::cue::Act;
+use crate::storm::found::FoundIncident;
 use crate::storm::shape::Shape;
-
-/// Whether anything still fires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// At least one member fires.
-    Firing,
-    /// Every member has resolved.
-    Resolved,
-}
 
 /// The truth about a whole flood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,12 +38,12 @@ pub struct GroupTruth {
     pub by_severity: BTreeMap<String, u64>,
     /// Alerts by `firing` and `resolved`; only what occurs.
     pub by_status: BTreeMap<String, u64>,
-    /// The status after the last alert.
+    /// The status after the last alert: resolved if every member is.
     pub status: Status,
-    /// The time of the first alert, in Unix milliseconds.
-    pub first_ms: i64,
-    /// The time of the last alert, in Unix milliseconds.
-    pub last_ms: i64,
+    /// The time of the first alert.
+    pub first: Timestamp,
+    /// The time of the last alert.
+    pub last: Timestamp,
 }
 
 impl Truth {
@@ -83,21 +74,21 @@ struct Tally {
     firing_members: u64,
     by_severity: [u64; Severity::ALL.len()],
     resolves: u64,
-    first_ms: i64,
-    last_ms: i64,
+    first: Timestamp,
+    last: Timestamp,
 }
 
 impl Ledger {
-    pub(crate) fn record(&mut self, group: u32, act: Act, severity: Severity, at_ms: i64) {
+    pub(crate) fn record(&mut self, group: u32, act: Act, severity: Severity, at: Timestamp) {
         let group = group as usize;
         if group >= self.tallies.len() {
             self.tallies.resize(group + 1, Tally::default());
         }
         let tally = &mut self.tallies[group];
         if tally.members == 0 {
-            tally.first_ms = at_ms;
+            tally.first = at;
         }
-        tally.last_ms = at_ms;
+        tally.last = at;
         tally.by_severity[severity as usize] += 1;
         match act {
             Act::Begin => {
@@ -115,7 +106,7 @@ impl Ledger {
     pub(crate) fn truth(&self, shape: Shape, seed: u64, labels: impl Fn(usize) -> BTreeMap<String, String>) -> Truth {
         let heard = self.tallies.iter().enumerate().filter(|(_, tally)| tally.members > 0);
         let mut groups: Vec<GroupTruth> = heard.map(|(group, tally)| tally.truth(labels(group))).collect();
-        groups.sort_by_key(|group| group.first_ms);
+        groups.sort_by_key(|group| group.first);
         let alerts = groups.iter().map(|group| group.alerts).sum();
         let members = groups.iter().map(|group| group.members).sum();
         Truth { shape, seed, alerts, members, groups }
@@ -134,8 +125,8 @@ impl Tally {
             by_severity: occurring(severities.map(|(severity, count)| (severity.name(), count))),
             by_status: occurring(statuses),
             status: if self.firing_members == 0 { Status::Resolved } else { Status::Firing },
-            first_ms: self.first_ms,
-            last_ms: self.last_ms,
+            first: self.first,
+            last: self.last,
         }
     }
 }

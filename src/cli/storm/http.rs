@@ -4,7 +4,7 @@
 //! its alert. A request that is not answered is sent again: at least once, and what may be doubled is counted.
 
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -12,6 +12,7 @@ use reqwest::blocking::{Client, Response};
 use reqwest::{StatusCode, Url, header};
 
 use crate::cli::storm::outlet::{Delivery, Outlet, Parcel};
+use crate::model::time::Stopwatch;
 
 /// Batches that wait per connection: one is sent, one is ready, one is being filled.
 const WAITING_MAX: usize = 1;
@@ -157,7 +158,7 @@ impl Worker {
 
     /// Sends until it is taken, refused for good, or patience ends; then the whole flood is given up.
     fn deliver(&self, body: &[u8], alerts: u64) -> Result<()> {
-        let started = Instant::now();
+        let started = Stopwatch::start();
         let mut backoff = BACKOFF_MIN;
         loop {
             if self.delivery.gave_up() {

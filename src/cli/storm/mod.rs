@@ -18,6 +18,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::model::Timestamp;
+use crate::model::time::{Clock, SystemClock};
 use crate::storm::{Flood, FloodOptions, Shape, Truth};
 
 pub use http::HttpOptions;
@@ -52,8 +54,8 @@ pub struct StormArgs {
     #[arg(long, value_parser = parse_rate)]
     pub flood_rate: Option<f64>,
     /// The time of the first alert, RFC 3339 [default: now]
-    #[arg(long, value_name = "TIME")]
-    pub start: Option<jiff::Timestamp>,
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub start: Option<Timestamp>,
     /// Write the truth about the flood to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,
@@ -92,7 +94,7 @@ pub fn run(args: &StormArgs) -> Result<ExitCode> {
         write_truth(path, &truth).with_context(|| format!("write the truth to {}", path.display()))?;
     }
     let score = delivery.close();
-    write_summary(&args.to, &truth, &score, pacer.elapsed()).context("write the summary")?;
+    write_summary(args, &truth, &score, pacer.elapsed()).context("write the summary")?;
     Ok(ExitCode::from(u8::from(!score.is_complete())))
 }
 
@@ -103,7 +105,7 @@ fn flood_options(args: &StormArgs) -> FloodOptions {
         shape: args.shape,
         seed: args.seed,
         alerts: args.alerts,
-        start_ms: args.start.unwrap_or_else(jiff::Timestamp::now).as_millisecond(),
+        start: args.start.unwrap_or_else(|| SystemClock.now()),
         rate: args.flood_rate.or(paced).unwrap_or(usual),
         received_at: args.keep_times || !args.to.is_live(),
     }
@@ -143,11 +145,11 @@ fn write_truth(path: &Path, truth: &Truth) -> Result<()> {
 }
 
 /// One line for people, on standard error: standard output may carry the flood.
-fn write_summary(to: &Target, truth: &Truth, score: &Score, elapsed: Duration) -> std::io::Result<()> {
+fn write_summary(args: &StormArgs, truth: &Truth, score: &Score, elapsed: Duration) -> std::io::Result<()> {
     let mut out = anstream::stderr();
     let seconds = elapsed.as_secs_f64();
     let per_second = score.sent as f64 / seconds.max(0.001);
-    write!(out, "sent {} of {} alerts to {to} in {seconds:.1} s ({per_second:.0}/s)", score.sent, truth.alerts)?;
+    write!(out, "sent {} of {} alerts to {} in {seconds:.1} s ({per_second:.0}/s)", score.sent, args.alerts, args.to)?;
     write!(out, "; {} incidents, {} fingerprints", truth.groups.len(), truth.members)?;
     if score.retries > 0 {
         write!(out, "; {} retries, {} alerts may have arrived twice", score.retries, score.doubtful)?;
@@ -170,6 +172,10 @@ fn parse_rate(text: &str) -> Result<f64, String> {
         Ok(rate) if rate.is_finite() && rate >= 0.0 => Ok(rate),
         _ => Err("must be a number from 0".to_owned()),
     }
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| "must be a time such as 2026-01-31T08:00:00Z".to_owned())
 }
 
 fn parse_kafka_option(text: &str) -> Result<(String, String), String> {

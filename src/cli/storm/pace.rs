@@ -1,6 +1,8 @@
-//! Keeps a flood at its rate. The arithmetic is pure; the clock is read in one place.
+//! Keeps a flood at its rate. The arithmetic is pure; the stopwatch is only read.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::model::time::Stopwatch;
 
 /// Debt that may be caught up at full speed; what is later than this is forgiven, so that a stalled receiver
 /// does not get a burst out of all proportion.
@@ -12,7 +14,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub struct Pacer {
     rate: f64,
-    started: Instant,
+    started: Stopwatch,
     schedule: Schedule,
 }
 
@@ -20,7 +22,7 @@ impl Pacer {
     /// `rate` alerts per second from now on; 0 is as fast as possible.
     #[must_use]
     pub fn new(rate: f64) -> Self {
-        Self { rate, started: Instant::now(), schedule: Schedule::default() }
+        Self { rate, started: Stopwatch::start(), schedule: Schedule::default() }
     }
 
     /// How long it has been going.

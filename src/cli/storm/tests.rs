@@ -14,6 +14,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use serde_json::Value;
 
 use super::*;
+use crate::model::time::Stopwatch;
 
 #[derive(Parser)]
 struct Line {
@@ -92,7 +93,7 @@ fn the_defaults_are_a_ticket_storm_as_fast_as_possible() {
         shape: Shape::TicketStorm,
         seed: 1,
         alerts: 10_000,
-        start_ms: 1_767_323_045_000,
+        start: Timestamp(1_767_323_045_000),
         rate: 1_000.0,
         received_at: true,
     };
@@ -176,7 +177,7 @@ fn kafka_gets_one_record_an_alert_keyed_by_its_group() {
     consumer.assign(&all).unwrap();
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     let mut partitions: BTreeMap<String, i32> = BTreeMap::new();
-    let started = std::time::Instant::now();
+    let started = Stopwatch::start();
     while counts.values().sum::<u64>() < 500 {
         assert!(started.elapsed() < Duration::from_secs(30), "{counts:?}");
         let Some(message) = consumer.poll(Duration::from_secs(1)) else { continue };

@@ -78,7 +78,9 @@ impl Arena {
     }
 
     fn page_fits(&self, page: u32, len: usize) -> bool {
-        self.pages.get(page as usize).is_some_and(|page| page.bytes.len() + len <= PAGE_BYTES.max(page.bytes.capacity()))
+        self.pages
+            .get(page as usize)
+            .is_some_and(|page| page.bytes.len() + len <= PAGE_BYTES.max(page.bytes.capacity()))
     }
 
     fn start_page(&mut self, len: usize) -> u32 {

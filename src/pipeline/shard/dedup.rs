@@ -90,7 +90,9 @@ impl Dedup {
 
     pub(crate) fn find(&self, fingerprint: Fingerprint) -> Option<u32> {
         let segment = self.index.get(segment_of(fingerprint))?;
-        segment.find(hash_of(fingerprint), |slot| self.get(*slot).is_some_and(|m| m.fingerprint == fingerprint)).copied()
+        segment
+            .find(hash_of(fingerprint), |slot| self.get(*slot).is_some_and(|m| m.fingerprint == fingerprint))
+            .copied()
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&Member> {
@@ -109,7 +111,9 @@ impl Dedup {
             self.free.extend((first + 1..first + PAGE as u32).rev());
             first
         });
-        if let Some(place) = self.pages.get_mut(slot as usize / PAGE).and_then(|page| page.get_mut(slot as usize % PAGE)) {
+        if let Some(place) =
+            self.pages.get_mut(slot as usize / PAGE).and_then(|page| page.get_mut(slot as usize % PAGE))
+        {
             *place = Some(member);
             self.len += 1;
         }

@@ -70,7 +70,8 @@ impl Shard {
         };
         let by_word = if rule.resolve_after == ResolveAfter::Never { Timestamp::MAX } else { member.ends_at };
         // A sender that gives an `endsAt` has said when; without one, silence decides.
-        let resolves = if by_word < Timestamp::MAX { by_word } else { silence.map_or(Timestamp::MAX, |by| member.last + by) };
+        let resolves =
+            if by_word < Timestamp::MAX { by_word } else { silence.map_or(Timestamp::MAX, |by| member.last + by) };
         (resolves, rule.forget_after.map_or(Timestamp::MAX, |after| member.last + after))
     }
 
@@ -90,7 +91,9 @@ impl Shard {
 
     fn due_window(&mut self, slot: u32, moment: Moment, out: &mut Out) {
         match self.group_mut(slot) {
-            Some(group) if group.window_ticket == moment.order.due && !group.retired => group.window_ticket = Timestamp::MAX,
+            Some(group) if group.window_ticket == moment.order.due && !group.retired => {
+                group.window_ticket = Timestamp::MAX
+            }
             _ => return,
         }
         let Some(group) = self.group(slot).filter(|group| group.ended.is_none()) else { return };
@@ -120,7 +123,9 @@ impl Shard {
 
     fn due_retire(&mut self, slot: u32, moment: Moment, out: &mut Out) {
         match self.group_mut(slot) {
-            Some(group) if group.retire_ticket == moment.order.due && !group.retired => group.retire_ticket = Timestamp::MAX,
+            Some(group) if group.retire_ticket == moment.order.due && !group.retired => {
+                group.retire_ticket = Timestamp::MAX
+            }
             _ => return,
         }
         let Some(group) = self.group(slot) else { return };
@@ -146,7 +151,14 @@ impl Shard {
                 self.by_incident.remove(&incident);
                 self.changes.gone_groups.push(incident);
                 let reason = EventReason::WindowClosed;
-                out.events.push(GroupEvent { order, kind: GroupEventKind::Retired, reason, group: hash, incident, view: None });
+                out.events.push(GroupEvent {
+                    order,
+                    kind: GroupEventKind::Retired,
+                    reason,
+                    group: hash,
+                    incident,
+                    view: None,
+                });
             }
             None => self.changes.gone_held.push(hash),
         }
@@ -180,13 +192,20 @@ impl Shard {
     pub(super) fn move_deadlines(&mut self, source: SourceIndex, by: Millis) {
         let mut moved = vec![false; self.groups.len()];
         for (slot, flag) in moved.iter_mut().enumerate() {
-            let Some(group) = self.group_mut(slot as u32).filter(|group| !group.retired && group.feed.has(source)) else { continue };
+            let Some(group) = self.group_mut(slot as u32).filter(|group| !group.retired && group.feed.has(source))
+            else {
+                continue;
+            };
             group.last = group.last + by;
             *flag = true;
             self.touch_group(slot as u32);
         }
         for slot in 0..self.dedup.slots() {
-            let Some(member) = self.dedup.get_mut(slot).filter(|member| moved.get(member.group as usize) == Some(&true)) else { continue };
+            let Some(member) =
+                self.dedup.get_mut(slot).filter(|member| moved.get(member.group as usize) == Some(&true))
+            else {
+                continue;
+            };
             member.last = member.last + by;
             if member.ends_at != Timestamp::MAX {
                 member.ends_at = member.ends_at + by;

@@ -82,7 +82,9 @@ impl Shard {
 
     pub(super) fn due_report(&mut self, slot: u32, moment: Moment, out: &mut Out) {
         match self.group_mut(slot) {
-            Some(group) if group.report_ticket == moment.order.due && !group.retired => group.report_ticket = Timestamp::MAX,
+            Some(group) if group.report_ticket == moment.order.due && !group.retired => {
+                group.report_ticket = Timestamp::MAX
+            }
             _ => return,
         }
         let Some(group) = self.group(slot) else { return };

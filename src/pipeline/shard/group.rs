@@ -106,7 +106,13 @@ pub(crate) struct Group {
 
 impl Group {
     /// A group that holds its first alert back, or is about to open with it.
-    pub(crate) fn new(hash: GroupHash, rule: u16, rule_name: &str, labels: BTreeMap<String, String>, at: Timestamp) -> Self {
+    pub(crate) fn new(
+        hash: GroupHash,
+        rule: u16,
+        rule_name: &str,
+        labels: BTreeMap<String, String>,
+        at: Timestamp,
+    ) -> Self {
         Self {
             hash,
             rule: Some(rule),

@@ -167,7 +167,9 @@ impl Shard {
     /// A held alert may leave now. A group that holds nothing any more leaves the state.
     pub(super) fn due_hold(&mut self, slot: u32, moment: Moment, out: &mut Out) {
         match self.group_mut(slot) {
-            Some(group) if group.hold_ticket == moment.order.due && group.is_held() => group.hold_ticket = Timestamp::MAX,
+            Some(group) if group.hold_ticket == moment.order.due && group.is_held() => {
+                group.hold_ticket = Timestamp::MAX
+            }
             _ => return,
         }
         self.let_go(slot, moment.time, out);

@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use crate::model::alert::Status;
 use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, IncidentId};
-use crate::model::time::Timestamp;
 use crate::model::incident::{EventReason, IncidentEvent};
+use crate::model::time::Timestamp;
 use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, RESOLVE_TIMEOUT, Seq, Step, StepKind};
 use crate::pipeline::options::{Options, SourceOptions, WindowRule};
 use crate::pipeline::outcome::Outcome;
@@ -152,7 +152,8 @@ impl Shard {
 
     /// Every announced incident of the state as it stands, without what only level 2 knows.
     pub fn incidents(&self) -> impl Iterator<Item = IncidentEvent> + '_ {
-        let announced = self.groups.iter().flatten().filter(|group| !group.retired && !group.is_held() && !group.is_unannounced());
+        let announced =
+            self.groups.iter().flatten().filter(|group| !group.retired && !group.is_held() && !group.is_unannounced());
         announced.map(|group| emit::standing_of(group))
     }
 

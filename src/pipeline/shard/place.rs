@@ -126,7 +126,15 @@ impl Shard {
     }
 
     /// Joins an open window, or continues a closed one.
-    fn join(&mut self, group_slot: u32, slot: Option<u32>, part: &Part, arrival: &Arrival, moment: Moment, out: &mut Out) {
+    fn join(
+        &mut self,
+        group_slot: u32,
+        slot: Option<u32>,
+        part: &Part,
+        arrival: &Arrival,
+        moment: Moment,
+        out: &mut Out,
+    ) {
         let at = moment.time;
         let Some(group) = self.group_mut(group_slot) else { return };
         let (was_resolved, incident) = (group.status == Status::Resolved, group.incident);
@@ -333,7 +341,8 @@ impl Shard {
             return Self::count(out, arrival, Outcome::Folded, u64::from(arrival.count), None);
         };
         let Some((incident, last)) = self.group(member.group).map(|group| (group.incident, group.last)) else { return };
-        let shown = (member.state != MemberState::Held && member.state != MemberState::HeldResolved).then_some(incident);
+        let shown =
+            (member.state != MemberState::Held && member.state != MemberState::HeldResolved).then_some(incident);
         let state = match member.state {
             MemberState::Firing => MemberState::Resolved,
             MemberState::Held => MemberState::HeldResolved,

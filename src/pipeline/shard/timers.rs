@@ -61,7 +61,8 @@ impl Timers {
     pub(crate) fn next_due(&mut self, now: Timestamp) -> Option<Timestamp> {
         while let Some(entry) = self.far.first_entry() {
             let starts = *entry.key();
-            let needed = starts <= now.0 >> BUCKET_BITS && self.near.peek().is_none_or(|top| top.0.due.0 >> BUCKET_BITS >= starts);
+            let needed = starts <= now.0 >> BUCKET_BITS
+                && self.near.peek().is_none_or(|top| top.0.due.0 >> BUCKET_BITS >= starts);
             if !needed {
                 break;
             }

@@ -100,13 +100,16 @@ pub fn read_block(bytes: &[u8], each: &mut dyn FnMut(Kind)) -> Result<u64, Resto
     let fault = |what: &str| RestoreError(format!("state block: {what}"));
     let (header, entries) = bytes.split_at_checked(HEADER).ok_or_else(|| fault("shorter than its header"))?;
     let field = |from: usize, len: usize| header.get(from..from + len).unwrap_or_default();
-    let number = |from: usize, len: usize| field(from, len).iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    let number =
+        |from: usize, len: usize| field(from, len).iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
     if field(0, 4) != MAGIC {
         return Err(fault("not a state block of tidegate"));
     }
     if number(4, 2) != u64::from(VERSION) {
         let found = number(4, 2);
-        return Err(fault(&format!("version {found}, but this program reads version {VERSION}: run the version that wrote it")));
+        return Err(fault(&format!(
+            "version {found}, but this program reads version {VERSION}: run the version that wrote it"
+        )));
     }
     let (epoch, crc, len) = (number(8, 8), number(16, 4), number(20, 4));
     if entries.len() as u64 != len {
@@ -120,7 +123,11 @@ pub fn read_block(bytes: &[u8], each: &mut dyn FnMut(Kind)) -> Result<u64, Resto
     while !rest.is_empty() {
         let entry = Entry::decode_length_delimited(&mut rest)
             .map_err(|error| fault(&format!("epoch {epoch}: entry cannot be read: {error}")))?;
-        kinds.push(entry.kind.ok_or_else(|| fault(&format!("epoch {epoch}: an entry of a kind this program does not know")))?);
+        kinds.push(
+            entry
+                .kind
+                .ok_or_else(|| fault(&format!("epoch {epoch}: an entry of a kind this program does not know")))?,
+        );
     }
     kinds.into_iter().for_each(each);
     Ok(epoch)

@@ -44,7 +44,9 @@ impl Restored {
             && epoch != meta.epoch
         {
             let last = meta.epoch;
-            return Err(RestoreError(format!("state: epoch {epoch} follows epoch {last}: blocks in between are missing")));
+            return Err(RestoreError(format!(
+                "state: epoch {epoch} follows epoch {last}: blocks in between are missing"
+            )));
         }
         kinds.into_iter().for_each(|kind| self.take(kind));
         Ok(())
