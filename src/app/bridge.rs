@@ -3,7 +3,7 @@
 //! The only file that holds both a crossbeam and a tokio channel. Never waits: where there is no room it refuses, and
 //! remembers since when, because what nobody could send is not silence (design: time).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
@@ -37,6 +37,8 @@ pub struct HttpBridge {
     clock: Box<dyn Clock + Sync>,
     partition: PartitionName,
     bytes_in_flight: Arc<AtomicU64>,
+    /// Holds the source's clock while requests are refused; the sequencer clears it when it takes `Unread`.
+    refusing: Arc<AtomicBool>,
     /// One lock for number and channel: positions must be in order in the channel. Held for a `try_send` only.
     line: Mutex<Line>,
 }
@@ -67,9 +69,9 @@ impl Drop for InFlight {
 impl HttpBridge {
     /// A bridge whose first request gets position `first`: the next one after what is committed.
     #[must_use]
-    pub fn new(sender: Sender<SourceEvent>, first: u64, options: BridgeOptions, clock: Box<dyn Clock + Sync>) -> Self {
+    pub fn new(sender: Sender<SourceEvent>, first: u64, options: BridgeOptions, clock: Box<dyn Clock + Sync>, refusing: Arc<AtomicBool>) -> Self {
         let line = Line { sender: Some(sender), next: first, refused_since: None, is_active: true };
-        Self { options, clock, partition: "".into(), bytes_in_flight: Arc::default(), line: Mutex::new(line) }
+        Self { options, clock, partition: "".into(), bytes_in_flight: Arc::default(), refusing, line: Mutex::new(line) }
     }
 
     /// Tells the sequencer that the one partition is read from now on. To be called once, before requests; waits for room.
@@ -131,6 +133,7 @@ impl HttpBridge {
 
     fn refuse(&self, line: &mut Line) -> Refused {
         line.refused_since.get_or_insert_with(|| self.clock.now());
+        self.refusing.store(true, Ordering::Release);
         Refused { retry_after_seconds: self.options.retry_after_seconds }
     }
 

@@ -105,11 +105,13 @@ catalogue! {
     ParseFallback = "tidegate_parse_fallback_total", Kind::Counter, [];
 
     /// Records older than the last of their group; they count as at that last.
-    LateRecords = "tidegate_late_records_total", Kind::Counter, ["source"];
+    LateRecords = "tidegate_late_records_total", Kind::Counter, [];
+    /// Members that left because nobody saw or resolved them for `forget_after`.
+    ExpiredMembers = "tidegate_expired_members_total", Kind::Counter, [];
     /// Record times ahead of their arrival, taken as the arrival.
-    FutureTimestampClamped = "tidegate_future_timestamp_clamped_total", Kind::Counter, ["source"];
+    FutureTimestampClamped = "tidegate_future_timestamp_clamped_total", Kind::Counter, [];
     /// Times inside alerts that could not be used and were ignored; the alert was taken.
-    UnusableTimes = "tidegate_unusable_times_total", Kind::Counter, ["source"];
+    UnusableTimes = "tidegate_unusable_times_total", Kind::Counter, [];
     /// How far the clock of a source is behind the wall clock.
     SourceClockDelay = "tidegate_source_clock_delay_seconds", Kind::Gauge, ["source"];
 

@@ -7,7 +7,7 @@ use crate::model::fingerprint::HashKey;
 use crate::model::time::Timestamp;
 use crate::pipeline::correlate::Correlator;
 use crate::pipeline::decode::Reject;
-use crate::pipeline::exchange::{ChunkReport, Note};
+use crate::pipeline::exchange::{ChunkReport, Consumed, Note};
 use crate::pipeline::outcome::{Outcome, SourceCounts};
 use crate::pipeline::shard::Tally;
 use crate::pipeline::shard::event::{Decision, Out};
@@ -44,6 +44,10 @@ pub struct Attached {
     pub decisions: Vec<Decision>,
     /// Totals and sizes for metrics.
     pub summary: Summary,
+    /// What was taken, by source and partition; a partition may appear several times.
+    pub consumed: Vec<(SourceIndex, Consumed)>,
+    /// How long the sink took, all attempts together.
+    pub commit_time: std::time::Duration,
 }
 
 /// Totals and sizes as of an epoch.
@@ -65,8 +69,6 @@ pub struct Summary {
     pub state_delta_bytes: u64,
     /// Bytes of the whole state, as of the last sweep.
     pub state_bytes: u64,
-    /// Record times of the oldest record that caused an incident event, for latency; MIN if none.
-    pub event_times: Vec<Timestamp>,
 }
 
 /// Totals of one source.
@@ -242,9 +244,11 @@ impl EpochBuilder {
             *clock = (*clock).max(report.payload_clock);
         }
         let clock = report.payload_clock;
-        for (partition, next) in report.positions {
-            let known = self.positions.entry((index, partition.to_string())).or_insert((next, Timestamp::MIN));
-            *known = (next, known.1.max(clock)); // A record source's clock comes as a note.
+        for consumed in report.positions {
+            let name = consumed.partition.to_string();
+            let known = self.positions.entry((index, name)).or_insert((consumed.next, Timestamp::MIN));
+            *known = (consumed.next, known.1.max(clock)); // A record source's clock comes as a note.
+            self.gathered.attached.consumed.push((source, consumed));
         }
         self.count(counter::UNUSABLE_TIMES, report.unusable_times);
         self.count(counter::FALLBACKS, report.fallbacks);
@@ -324,15 +328,11 @@ impl EpochBuilder {
         entries.push(Kind::Meta(Box::new(self.meta(number))));
         self.last = number;
         gathered.attached.summary = Summary {
-            totals: self.totals.clone(),
-            counters: self.counters.clone(),
             tally,
-            clocks: self.clocks.clone(),
             n_records: gathered.n_records,
             n_bytes: gathered.n_bytes,
             state_delta_bytes: delta_bytes,
-            state_bytes: self.sweep.state_bytes,
-            event_times: incidents.iter().map(|record| record.event.record_time).collect(),
+            ..self.summary()
         };
         let epoch = Epoch {
             number,
@@ -344,6 +344,18 @@ impl EpochBuilder {
             committed_at: now,
         };
         Ok((epoch, gathered.attached))
+    }
+
+    /// Totals as of the last epoch; sizes are those of its shards and not known here.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        Summary {
+            totals: self.totals.clone(),
+            counters: self.counters.clone(),
+            clocks: self.clocks.clone(),
+            state_bytes: self.sweep.state_bytes,
+            ..Summary::default()
+        }
     }
 
     fn check_law(&self, epoch: u64, counts: &[SourceCounts]) -> Result<(), Broken> {

@@ -76,8 +76,8 @@ pub struct ChunkReport {
     pub unreadable: Vec<(Reject, Vec<u8>)>,
     /// Senders and what they will be told.
     pub replies: Vec<(Reply, Answer)>,
-    /// Positions to go on from.
-    pub positions: Vec<(PartitionName, u64)>,
+    /// Positions to go on from, and what was taken to get there.
+    pub positions: Vec<Consumed>,
     /// The latest record time of the chunk, where the payload tells it.
     pub payload_clock: Timestamp,
     /// Time fields that were ignored.
@@ -88,6 +88,19 @@ pub struct ChunkReport {
     pub notes: Vec<Note>,
     /// An epoch ends with this chunk.
     pub mark: Option<Mark>,
+}
+
+/// What was taken from a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumed {
+    /// Which partition.
+    pub partition: PartitionName,
+    /// Where it goes on.
+    pub next: u64,
+    /// Records.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// What becomes of a chunk: a part for every shard, and the report.
@@ -183,7 +196,7 @@ impl Exchange {
             note_position(
                 &mut report.positions,
                 chunk.batch.partitions.get(usize::from(record.partition)),
-                record.next,
+                record,
             );
         }
         steps.extend(planned);
@@ -290,11 +303,14 @@ fn count_reject(report: &mut ChunkReport, reject: Reject) {
     }
 }
 
-fn note_position(positions: &mut Vec<(PartitionName, u64)>, partition: Option<&PartitionName>, next: u64) {
+fn note_position(positions: &mut Vec<Consumed>, partition: Option<&PartitionName>, record: &RecordRef) {
     let Some(partition) = partition else { return };
-    match positions.iter_mut().find(|(known, _)| known == partition) {
-        Some((_, known)) => *known = next,
-        None => positions.push((partition.clone(), next)),
+    let (next, bytes) = (record.next, record.len as u64);
+    match positions.iter_mut().find(|known| known.partition == *partition) {
+        Some(known) => {
+            *known = Consumed { next, records: known.records + 1, bytes: known.bytes + bytes, partition: partition.clone() }
+        }
+        None => positions.push(Consumed { partition: partition.clone(), next, records: 1, bytes }),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Pure: it is told what sources say and what time it is, and answers with chunks. Threads and channels are in `run`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::chunk::{Seq, Step, StepKind};
@@ -56,6 +58,8 @@ pub struct Sequencer {
     next_record: u64,
     /// Record times that lay in the future and were set to arrival.
     pub clamped: u64,
+    /// Set by a lossy source while it refuses its senders: its clock stands still until `Unread` tells how long.
+    pub refusing: Arc<AtomicBool>,
 }
 
 impl Sequencer {
@@ -75,7 +79,16 @@ impl Sequencer {
                 source.partitions.insert(position.partition.as_str().into(), partition);
             }
         }
-        Self { sources, wall: Timestamp::MIN, next_chunk: 0, next_record, clamped: 0 }
+        Self { sources, wall: Timestamp::MIN, next_chunk: 0, next_record, clamped: 0, refusing: Arc::default() }
+    }
+
+    /// Prepares for new threads: chunks are numbered from 0 again, options of the sources may have changed.
+    pub fn restart(&mut self, options: &Options, refusing: Arc<AtomicBool>) {
+        self.next_chunk = 0;
+        self.refusing = refusing;
+        for (source, options) in self.sources.iter_mut().zip(options.sources.iter()) {
+            source.options = options.clone();
+        }
     }
 
     /// Begins: what a lossy source could not hear since its last committed clock is no silence.
@@ -123,6 +136,7 @@ impl Sequencer {
                 state.partitions.entry(name).or_insert(fresh).idle = true;
             }
             SourceEvent::Unread { from, to } => {
+                self.refusing.store(false, Ordering::Release);
                 let mut chunk = self.chunk(None, now);
                 let kind = StepKind::Unread { source, by: Millis((to - from).0.max(0)) };
                 chunk.steps.push(Step { seq: Seq { record: self.next_record, index: 0 }, kind });
@@ -151,12 +165,6 @@ impl Sequencer {
         self.sources.iter().map(|source| source.clock)
     }
 
-    /// Whether every source has ended.
-    #[must_use]
-    pub fn all_ended(&self) -> bool {
-        self.sources.iter().all(|source| source.ended)
-    }
-
     fn chunk(&mut self, source: Option<SourceIndex>, now: Timestamp) -> Chunk {
         self.wall = self.wall.max(now); // The wall clock of the engine never goes back, whatever NTP does.
         let chunk = Chunk {
@@ -175,7 +183,11 @@ impl Sequencer {
         let now = self.wall.max(now);
         let seq = Seq { record: self.next_record, index: 0 };
         chunk.steps.push(Step { seq, kind: StepKind::Wall { to: now } });
+        let refusing = self.refusing.load(Ordering::Acquire);
         for (index, source) in self.sources.iter_mut().enumerate() {
+            if refusing && source.options.lossy_when_unread {
+                continue;
+            }
             let slowest = source.slowest(now);
             if slowest > source.clock {
                 source.clock = slowest;

@@ -21,7 +21,7 @@ fn bridge(capacity: usize, bytes_in_flight_max: u64) -> (HttpBridge, Receiver<So
 fn with_clock(capacity: usize, bytes_in_flight_max: u64, clock: &Hand) -> (HttpBridge, Receiver<SourceEvent>) {
     let (sender, receiver) = bounded(capacity);
     let options = BridgeOptions { bytes_in_flight_max, ..BridgeOptions::default() };
-    (HttpBridge::new(sender, 40, options, Box::new(clock.clone())), receiver)
+    (HttpBridge::new(sender, 40, options, Box::new(clock.clone()), Arc::default()), receiver)
 }
 
 fn submit(bridge: &HttpBridge, body: &'static str) -> Result<oneshot::Receiver<Answer>, Refused> {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender};
 
-use crate::model::time::{Clock, Millis, Timestamp};
+use crate::model::time::{Clock, Millis, Stopwatch, Timestamp};
 use crate::pipeline::epoch::{EpochBuilder, ShardOutput};
 use crate::pipeline::exchange::ChunkReport;
 use crate::pipeline::run::{COMMIT_BEAT, OnCommit, RunError, Shared};
-use crate::pipeline::sink::{CommitError, Epoch, EpochSink};
+use crate::pipeline::sink::{CommitError, Epoch, EpochSink, Removed};
 
 /// Pauses between two attempts at the same epoch grow from the first to the second.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
@@ -62,8 +62,10 @@ impl Committer {
     }
 
     fn commit(&mut self, outputs: Vec<ShardOutput>, swept: bool) -> Result<(), RunError> {
-        let (epoch, attached) = self.builder.close(outputs, swept, self.clock.now())?;
+        let (epoch, mut attached) = self.builder.close(outputs, swept, self.clock.now())?;
+        let watch = Stopwatch::start();
         self.make_durable(&epoch)?;
+        attached.commit_time = watch.elapsed();
         self.shared.wants_sweep.store(self.builder.wants_sweep(), Ordering::Relaxed);
         self.shared.has_deadlines.store(attached.summary.tally.has_deadlines, Ordering::Relaxed);
         (self.on_commit)(&epoch, &attached);
@@ -82,8 +84,12 @@ impl Committer {
         loop {
             let reason = match self.sink.commit(epoch) {
                 Ok(_) => return Ok(()),
-                Err(CommitError::Aborted(reason)) => reason,
+                Err(CommitError::Aborted(reason)) => {
+                    self.shared.aborted.fetch_add(1, Ordering::Relaxed);
+                    reason
+                }
                 Err(CommitError::Unknown(reason)) => {
+                    self.shared.unknown.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(epoch = epoch.number, %reason, "the outcome of a commit is unknown");
                     if self.settle(epoch)? {
                         return Ok(());
@@ -131,11 +137,12 @@ impl Committer {
     fn tidy_up(&mut self, now: Timestamp) {
         match self.sink.tidy_up(now) {
             Ok(removed) if removed == Default::default() => {}
-            Ok(removed) => tracing::info!(
-                incident_events = removed.incident_events,
-                dead_letters = removed.dead_letters,
-                "retention removed old entries"
-            ),
+            Ok(removed) => {
+                let Removed { incident_events, dead_letters } = removed;
+                self.shared.removed_events.fetch_add(incident_events, Ordering::Relaxed);
+                self.shared.removed_letters.fetch_add(dead_letters, Ordering::Relaxed);
+                tracing::info!(incident_events, dead_letters, "retention removed old entries");
+            }
             Err(error) => tracing::warn!(%error, "retention failed, it is tried again in a minute"),
         }
     }

@@ -14,12 +14,12 @@ mod sequence;
 mod work;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
-use crate::model::time::Clock;
+use crate::model::time::{Clock, Timestamp};
 use crate::pipeline::epoch::{Attached, Broken};
 use crate::pipeline::sequencer::{Sequencer, SourceFailed};
 use crate::pipeline::sink::{CommitError, Epoch, EpochSink};
@@ -63,7 +63,7 @@ impl From<CommitError> for RunError {
 }
 
 /// What the threads tell each other beside the channels, and what a watchdog may look at.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Shared {
     stop: AtomicBool,
     /// Epochs ended by the sequencer, and made durable.
@@ -77,6 +77,18 @@ pub struct Shared {
     beats: Vec<AtomicU64>,
     /// Record times set back to arrival because they lay in the future.
     pub clamped: AtomicU64,
+    /// Attempts at an epoch that were aborted, and whose outcome was unknown at first.
+    pub aborted: AtomicU64,
+    /// See `aborted`.
+    pub unknown: AtomicU64,
+    /// Incident events that retention removed.
+    pub removed_events: AtomicU64,
+    /// Dead letters that retention removed.
+    pub removed_letters: AtomicU64,
+    /// Chunks that wait for a decoder.
+    pub queued_chunks: AtomicU64,
+    /// Clock of each source in milliseconds, by index.
+    clocks: Vec<AtomicI64>,
     /// Milliseconds the sequencer waited for a decoder to take a chunk.
     pub blocked_ms: AtomicU64,
 }
@@ -87,6 +99,12 @@ impl Shared {
     #[must_use]
     pub fn beats(&self) -> Vec<u64> {
         self.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect()
+    }
+
+    /// The clock of each source, by index; MIN while it has none.
+    #[must_use]
+    pub fn clocks(&self) -> Vec<Timestamp> {
+        self.clocks.iter().map(|clock| Timestamp(clock.load(Ordering::Relaxed))).collect()
     }
 
     fn beat(&self, thread: usize) {
@@ -109,6 +127,8 @@ pub struct Outside {
     pub clock: Arc<dyn Clock>,
     /// Hears of every durable epoch.
     pub on_commit: OnCommit,
+    /// Set by the HTTP source while it refuses its senders.
+    pub refusing: Arc<AtomicBool>,
 }
 
 /// A running engine.
@@ -126,17 +146,13 @@ pub struct Running {
 pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Running {
     let options = start.options.clone();
     let (n_decoders, n_shards) = (options.decoders.max(1), options.shards.max(1));
-    let Outside { inputs, mut sink, clock, on_commit } = outside;
+    let Outside { inputs, mut sink, clock, on_commit, refusing } = outside;
     let shared = Arc::new(Shared {
-        stop: AtomicBool::new(false),
-        sealed: AtomicU64::new(0),
-        committed: AtomicU64::new(0),
         wants_sweep: AtomicBool::new(start.builder.wants_sweep()),
         has_deadlines: AtomicBool::new(start.shards.iter().any(|shard| shard.tally().has_deadlines)),
-        pending_events: AtomicU64::new(0),
+        clocks: start.clocks.iter().map(|clock| AtomicI64::new(clock.0)).collect(),
         beats: (0..2 + n_shards).map(|_| AtomicU64::new(0)).collect(),
-        clamped: AtomicU64::new(0),
-        blocked_ms: AtomicU64::new(0),
+        ..Shared::default()
     });
     let beating = shared.clone();
     sink.on_retry(Arc::new(move || beating.beat(COMMIT_BEAT)));
@@ -178,8 +194,9 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         wake,
     };
     let commit = spawn("commit".to_owned(), running.clone(), move || committer.run());
-    let sequencer =
+    let mut sequencer =
         sequencer.unwrap_or_else(|| Sequencer::new(&options, &start.positions, &start.clocks, start.next_record));
+    sequencer.restart(&options, refusing);
     let runner = sequence::SequenceRunner {
         sequencer,
         inputs,
@@ -257,6 +274,7 @@ impl Running {
         let panicked = || RunError::Panicked("commit".to_owned());
         let (sink, on_commit) = committed.map_err(|_| panicked())??;
         let (sequencer, inputs) = sequenced.map_err(|_| panicked())??;
-        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit }))
+        let refusing = sequencer.refusing.clone();
+        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing }))
     }
 }

@@ -57,22 +57,17 @@ impl SequenceRunner {
                 let chunk = self.sequencer.tick(now);
                 alive = self.send(chunk);
             }
+            for (shown, clock) in self.shared.clocks.iter().zip(self.sequencer.clocks()) {
+                shown.store(clock.0, Ordering::Relaxed);
+            }
             if alive && self.epoch_ends(&mut gathering, now) {
                 alive = self.end_epoch(&mut gathering, now);
-            }
-            if self.sequencer.all_ended() && gathering.since.is_none() && self.is_settled() {
-                break; // Every source has ended (standard input, files that are not followed).
             }
         }
         let now = self.clock.now();
         let chunk = self.sequencer.mark(Mark { start_sweep: false }, now);
         self.send(chunk);
         Ok((self.sequencer, self.inputs))
-    }
-
-    /// Whether everything that was ended is durable and nothing waits to be told.
-    fn is_settled(&self) -> bool {
-        self.sink_is_free() && !self.shared.has_deadlines.load(Ordering::Relaxed)
     }
 
     fn sink_is_free(&self) -> bool {
@@ -167,6 +162,7 @@ impl SequenceRunner {
 
     /// Hands a chunk to the decoders; false if they are gone, which ends the run.
     fn send(&self, chunk: Chunk) -> bool {
+        self.shared.queued_chunks.store(self.chunks.len() as u64, Ordering::Relaxed);
         match self.chunks.try_send(chunk) {
             Ok(()) => true,
             Err(crossbeam::channel::TrySendError::Disconnected(_)) => false,

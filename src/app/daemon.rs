@@ -1,0 +1,297 @@
+//! The daemon: starts everything in order, keeps it running, stops it in order.
+//!
+//! Order of the start: listener (probes are answered, alerts refused), store and state, sources, pipeline, doors open.
+//! Order of the stop: doors, sources, pipeline (the last epoch is committed and its senders answered), listener.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::body::Bytes;
+use crossbeam::channel::{Receiver, Sender, bounded};
+
+use crate::app::bridge::{BridgeOptions, HttpBridge};
+use crate::app::publish::{publisher, totals};
+use crate::app::reload::{Order, Reloader};
+use crate::app::sources::Sources;
+use crate::app::upkeep::Upkeep;
+use crate::app::{engine, store};
+use crate::control::api::{CommandError, Commands};
+use crate::control::config::reload::Live;
+use crate::control::config::{Config, Overrides};
+use crate::control::index::IncidentIndex;
+use crate::control::intake::{Admission, Intake, IntakeOptions, Refused};
+use crate::control::routes::{Control, Part, router};
+use crate::control::server::{Server, ServerOptions, TlsFiles, serve};
+use crate::control::status::{Phase, StatusBoard};
+use crate::metrics::{Metric, Metrics, config_hash_value};
+use crate::model::alert::Format;
+use crate::model::time::{Clock as _, Stopwatch, SystemClock};
+use crate::pipeline::command::Command;
+use crate::pipeline::options::{Options, SourceOptions};
+use crate::pipeline::run::{Outside, RunError, Running, start};
+use crate::pipeline::source::Answer;
+
+/// Resolved incidents kept for readers; unresolved ones are all kept.
+const RESOLVED_KEPT: usize = 10_000;
+/// How long requests in hand may take at a stop.
+const HTTP_GRACE: Duration = Duration::from_secs(5);
+/// Orders to the engine that may wait.
+const ORDERS: usize = 4;
+
+/// A running daemon.
+pub struct Daemon {
+    address: SocketAddr,
+    admin_address: Option<SocketAddr>,
+    control: Arc<Control>,
+    reloader: Arc<Reloader>,
+    orders: Sender<Order>,
+    engine: JoinHandle<Result<(), RunError>>,
+    ended: Receiver<()>,
+    servers: Arc<Mutex<Vec<Server>>>,
+    doors: Arc<Doors>,
+}
+
+/// What HTTP may call before the pipeline is there: it refuses until then.
+#[derive(Default)]
+pub(super) struct Doors {
+    pub(super) bridge: OnceLock<HttpBridge>,
+    commands: OnceLock<Box<dyn Commands>>,
+}
+
+impl Intake for Doors {
+    fn submit(&self, format: Format, body: Bytes) -> Result<tokio::sync::oneshot::Receiver<Answer>, Refused> {
+        match self.bridge.get() {
+            Some(bridge) => bridge.submit(format, body),
+            None => Err(Refused { retry_after_seconds: BridgeOptions::default().retry_after_seconds }),
+        }
+    }
+}
+
+impl Commands for Doors {
+    fn append(&self, command: Command) -> Result<u64, CommandError> {
+        let commands = self.commands.get().ok_or_else(|| CommandError("the daemon is still starting".to_owned()))?;
+        commands.append(command)
+    }
+}
+
+impl Daemon {
+    /// Starts everything; returns when alerts are taken. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the listener, the store, the state or a source does not come up; nothing keeps running then.
+    pub fn start(config: Config, overrides: Overrides) -> anyhow::Result<Self> {
+        let metrics = Metrics::new();
+        let board = Arc::new(StatusBoard::new(SystemClock.now()));
+        let index = Arc::new(IncidentIndex::new(RESOLVED_KEPT));
+        let doors = Arc::new(Doors::default());
+        let servers = Arc::new(Mutex::new(Vec::new()));
+        let (orders, inbox) = bounded(ORDERS);
+        let live = Live::new(config.clone(), overrides);
+        let reloader = Arc::new(Reloader::new(live, orders.clone(), servers.clone(), metrics.clone(), board.clone()));
+        let control = Arc::new(Control {
+            metrics: metrics.clone(),
+            index: index.clone(),
+            board: board.clone(),
+            samples: Default::default(),
+            admission: Admission::new(IntakeOptions::default()),
+            intake: doors.clone(),
+            commands: doors.clone(),
+            reload: reloader.clone(),
+            clock: Box::new(SystemClock),
+        });
+        let (address, admin_address) = listen(&config, &control, &servers)?;
+        tell_configuration(&config, &metrics, &board);
+        board.enter(Phase::Restoring);
+        let (running, sources) = start_engine(&config, &metrics, index, &doors)?;
+        let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), source_names(&config));
+        let (alive, ended) = bounded::<()>(0);
+        let thread = std::thread::Builder::new().name("engine".to_owned());
+        let engine = thread.spawn(move || {
+            let _alive = alive;
+            run_engine(running, sources, &inbox, upkeep)
+        });
+        let engine = engine.context("start thread")?;
+        board.enter(Phase::Running);
+        Ok(Self { address, admin_address, control, reloader, orders, engine, ended, servers, doors })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the admin paths are, if they have a listener of their own.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// What HTTP handlers work with: index, metrics, status.
+    #[must_use]
+    pub fn control(&self) -> Arc<Control> {
+        self.control.clone()
+    }
+
+    /// Reads the configuration again.
+    #[must_use]
+    pub fn reloader(&self) -> Arc<Reloader> {
+        self.reloader.clone()
+    }
+
+    /// A channel that closes when the engine has ended, for whatever reason.
+    #[must_use]
+    pub fn ended(&self) -> Receiver<()> {
+        self.ended.clone()
+    }
+
+    /// Stops in order; what was answered with success is durable.
+    ///
+    /// # Errors
+    /// Why the engine ended, if it had not been told to.
+    pub async fn stop(self) -> Result<(), RunError> {
+        self.control.board.enter(Phase::Draining);
+        if let Some(bridge) = self.doors.bridge.get() {
+            bridge.close();
+        }
+        let _ = self.orders.send(Order::Stop); // An engine that is gone has ended already.
+        let engine = self.engine;
+        let ended = tokio::task::spawn_blocking(move || engine.join()).await;
+        let servers = std::mem::take(&mut *self.servers.lock().unwrap_or_else(PoisonError::into_inner));
+        for server in servers {
+            server.shut_down(HTTP_GRACE).await;
+        }
+        self.control.board.enter(Phase::Stopped);
+        match ended {
+            Ok(Ok(result)) => result,
+            _ => Err(RunError::Panicked("engine".to_owned())),
+        }
+    }
+}
+
+fn source_names(config: &Config) -> Vec<String> {
+    let names = config.sources.iter().map(|source| source.name.clone());
+    names.chain([store::COMMANDS.to_owned()]).collect()
+}
+
+/// The options of the pipeline: those of the configuration, and the command log as one more source.
+pub(super) fn options_of(config: &Config) -> Arc<Options> {
+    let commands = SourceOptions::named(store::COMMANDS);
+    let sources = config.pipeline.sources.iter().cloned().chain([commands]).collect();
+    Arc::new(Options { sources, ..config.pipeline.clone() })
+}
+
+fn listen(
+    config: &Config,
+    control: &Arc<Control>,
+    servers: &Mutex<Vec<Server>>,
+) -> anyhow::Result<(SocketAddr, Option<SocketAddr>)> {
+    let part = if config.http.admin_listen.is_some() { Part::Public } else { Part::Everything };
+    let server = serve(&server_options(config, config.http.listen), router(control.clone(), part), &control.metrics)?;
+    let address = server.address();
+    let mut running = vec![server];
+    let mut admin_address = None;
+    if let Some(admin) = config.http.admin_listen {
+        let server = serve(&server_options(config, admin), router(control.clone(), Part::Admin), &control.metrics)?;
+        admin_address = Some(server.address());
+        running.push(server);
+    }
+    *servers.lock().unwrap_or_else(PoisonError::into_inner) = running;
+    Ok((address, admin_address))
+}
+
+/// The rules of a listener.
+pub(super) fn server_options(config: &Config, listen: SocketAddr) -> ServerOptions {
+    let tls = config.http.tls.as_ref();
+    let tls = tls.map(|tls| TlsFiles { certificate: tls.certificate.clone(), key: tls.key.clone() });
+    let host = config.http.external_url.as_deref().and_then(|url| url.split("//").nth(1)).map(|rest| {
+        let end = rest.find('/').unwrap_or(rest.len());
+        rest.get(..end).unwrap_or(rest).to_owned()
+    });
+    ServerOptions {
+        token: config.http.token.clone(),
+        insecure_listen: config.http.insecure_listen,
+        allowed_hosts: host.into_iter().collect(),
+        tls,
+        ..ServerOptions::on(listen)
+    }
+}
+
+/// Shows which configuration is in force.
+pub(super) fn tell_configuration(config: &Config, metrics: &Metrics, board: &StatusBoard) {
+    let now = SystemClock.now();
+    metrics.set(Metric::ConfigLastReloadSuccessful, &[], 1.0);
+    metrics.set(Metric::ConfigLastReloadSuccessTimestamp, &[], now.0 as f64 / 1_000.0);
+    metrics.set(Metric::ConfigHash, &[], config_hash_value(config.hash));
+    board.update(|status| {
+        status.config_hash = format!("{:016x}", config.hash);
+        status.config_since = now;
+        status.last_reload_fault = None;
+    });
+}
+
+fn start_engine(
+    config: &Config,
+    metrics: &Metrics,
+    index: Arc<IncidentIndex>,
+    doors: &Arc<Doors>,
+) -> anyhow::Result<(Running, Sources)> {
+    let watch = Stopwatch::start();
+    let mut sink = store::open_sink(config)?;
+    let from = engine::restore(sink.as_mut(), options_of(config))?;
+    metrics.observe(Metric::RestoreDuration, &[], watch.elapsed().as_secs_f64());
+    index.apply(&from.seed);
+    metrics.publish(|metrics| totals(metrics, &from.builder.summary(), &source_names(config)));
+    tracing::info!(
+        incidents = from.seed.len(),
+        seconds = watch.elapsed().as_secs_f64(),
+        "state restored"
+    );
+    let mut sources = Sources::start(config, &from.positions)?;
+    let refusing = Arc::default();
+    if let Some((sender, next)) = sources.http.take() {
+        let bridge = HttpBridge::new(sender, next, BridgeOptions::default(), Box::new(SystemClock), Arc::clone(&refusing));
+        bridge.open();
+        let _ = doors.bridge.set(bridge); // Set once: the daemon starts once.
+    }
+    let _ = doors.commands.set(store::open_commands(config)?);
+    let outside = Outside {
+        inputs: std::mem::take(&mut sources.inputs),
+        sink,
+        clock: Arc::new(SystemClock),
+        on_commit: publisher(metrics.clone(), index, source_names(config)),
+        refusing,
+    };
+    Ok((start(from, outside, None), sources))
+}
+
+/// The engine's thread: orders, upkeep, and the end.
+fn run_engine(
+    mut running: Running,
+    sources: Sources,
+    inbox: &Receiver<Order>,
+    mut upkeep: Upkeep,
+) -> Result<(), RunError> {
+    loop {
+        let ended = running.ended();
+        crossbeam::select! {
+            recv(inbox) -> order => match order {
+                Ok(Order::Exchange(options, done)) => {
+                    running = engine::exchange(running, options)?;
+                    let _ = done.send(()); // Whoever asked may have given up waiting.
+                }
+                Ok(Order::Stop) | Err(_) => break,
+            },
+            recv(ended) -> _ => break,
+            default(Upkeep::EVERY) => upkeep.look(&running.shared()),
+        }
+    }
+    sources.stop();
+    running.stop();
+    let result = running.join().map(drop);
+    sources.join();
+    result
+}

@@ -1,0 +1,43 @@
+//! Runs the pipeline on its threads, and exchanges it at a reload: what was taken becomes durable, the state is read
+//! back, and a pipeline with the new rules goes on where the old one stopped. The sources notice nothing but a pause.
+
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::model::fingerprint::HashKey;
+use crate::pipeline::options::Options;
+use crate::pipeline::run::{Outside, Running, RunError, start};
+use crate::pipeline::sequencer::Sequencer;
+use crate::pipeline::sink::EpochSink;
+use crate::pipeline::start::Start;
+use crate::pipeline::state::Restored;
+
+/// Reads the state back from the sink.
+pub(super) fn restore(sink: &mut dyn EpochSink, options: Arc<Options>) -> anyhow::Result<Start> {
+    let mut restored = Restored::default();
+    sink.restore(&mut |block| restored.take_block(block)).context("restore state")?;
+    Start::new(options, restored, fresh_key()).context("restore state")
+}
+
+/// The key of stable hashes for a first start, drawn from the operating system's randomness.
+fn fresh_key() -> HashKey {
+    let mut key = [0; 16];
+    // Two hashers of the standard library: each is keyed from the system's randomness.
+    let draw = |salt: u64| {
+        let mut hasher = std::hash::RandomState::new().build_hasher();
+        hasher.write_u64(salt);
+        hasher.finish().to_le_bytes()
+    };
+    key.iter_mut().zip(draw(1).into_iter().chain(draw(2))).for_each(|(byte, drawn)| *byte = drawn);
+    HashKey(key)
+}
+
+/// Stops the pipeline and starts another with these options from its state.
+pub(super) fn exchange(running: Running, options: Arc<Options>) -> Result<Running, RunError> {
+    running.stop();
+    let (sequencer, mut outside): (Sequencer, Outside) = running.join()?;
+    let from = restore(outside.sink.as_mut(), options).map_err(|error| RunError::Store(format!("{error:#}")))?;
+    Ok(start(from, outside, Some(sequencer)))
+}

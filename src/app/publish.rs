@@ -1,0 +1,75 @@
+//! What happens when an epoch is durable: readers see its incidents, metrics its numbers. On the commit thread.
+
+use std::sync::Arc;
+
+use crate::control::index::IncidentIndex;
+use crate::metrics::{Metric, Metrics};
+use crate::model::incident::IncidentEvent;
+use crate::pipeline::decode::Reject;
+use crate::pipeline::epoch::{Attached, Summary, counter};
+use crate::pipeline::outcome::Outcome;
+use crate::pipeline::run::OnCommit;
+use crate::pipeline::sink::Epoch;
+
+/// Makes the hook that the pipeline calls for every durable epoch.
+pub(super) fn publisher(metrics: Metrics, index: Arc<IncidentIndex>, source_names: Vec<String>) -> OnCommit {
+    Box::new(move |epoch: &Epoch, attached: &Attached| {
+        let events: Vec<Arc<IncidentEvent>> = epoch.incidents.iter().map(|record| record.event.clone()).collect();
+        index.apply(&events);
+        // Everything of the epoch at once: the conservation law holds at every scrape.
+        metrics.publish(|metrics| {
+            totals(metrics, &attached.summary, &source_names);
+            consumed(metrics, attached, &source_names);
+            results(metrics, epoch, attached);
+        });
+    })
+}
+
+/// Totals since the first start; restored ones are shown before the first epoch.
+pub(super) fn totals(metrics: &Metrics, summary: &Summary, source_names: &[String]) {
+    for (name, totals) in source_names.iter().zip(&summary.totals) {
+        let name = name.as_str();
+        metrics.restore(Metric::AlertsReceived, &[name], totals.counts.received);
+        for (outcome, count) in Outcome::ALL.iter().zip(totals.counts.outcomes) {
+            metrics.restore(Metric::AlertsOutcome, &[name, outcome.name()], count);
+        }
+        metrics.set(Metric::AlertsHeld, &[name], totals.counts.held as f64);
+        for (reason, count) in Reject::ALL.iter().zip(totals.rejects).filter(|(_, count)| *count > 0) {
+            metrics.restore(Metric::Rejected, &[name, reason.name()], count);
+        }
+    }
+    let count = |name| summary.counters.get(name).copied().unwrap_or(0);
+    metrics.restore(Metric::LateRecords, &[], count(counter::LATE));
+    metrics.restore(Metric::ExpiredMembers, &[], count(counter::EXPIRED));
+    metrics.restore(Metric::UnusableTimes, &[], count(counter::UNUSABLE_TIMES));
+    metrics.restore(Metric::ParseFallback, &[], count(counter::FALLBACKS));
+    metrics.set(Metric::OpenWindows, &[], summary.tally.open_windows as f64);
+    metrics.set(Metric::OpenIncidents, &[], summary.tally.open_incidents as f64);
+    metrics.set(Metric::LiveFingerprints, &[], summary.tally.fingerprints as f64);
+    metrics.set(Metric::StateBytes, &[], summary.state_bytes as f64);
+}
+
+fn consumed(metrics: &Metrics, attached: &Attached, source_names: &[String]) {
+    for (source, consumed) in &attached.consumed {
+        let Some(name) = source_names.get(usize::from(source.0)) else { continue };
+        let labels = [name.as_str(), &consumed.partition];
+        metrics.add(Metric::RecordsConsumed, &labels, consumed.records);
+        metrics.add(Metric::ConsumedBytes, &labels, consumed.bytes);
+    }
+}
+
+fn results(metrics: &Metrics, epoch: &Epoch, attached: &Attached) {
+    for record in &epoch.incidents {
+        metrics.add(Metric::IncidentEvents, &[record.event.event.name()], 1);
+        if !record.event.catching_up {
+            let latency = epoch.committed_at - record.event.record_time;
+            metrics.observe(Metric::AlertToIncident, &[], (latency.0.max(0) as f64) / 1_000.0);
+        }
+    }
+    for letter in &epoch.dead_letters {
+        metrics.add(Metric::DeadLetters, &[&letter.source, letter.reason.name()], 1);
+    }
+    metrics.observe(Metric::CommitSeconds, &[], attached.commit_time.as_secs_f64());
+    metrics.observe(Metric::EpochRecords, &[], attached.summary.n_records as f64);
+    metrics.add(Metric::Transactions, &["committed"], 1);
+}

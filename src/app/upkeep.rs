@@ -1,0 +1,138 @@
+//! What has to be done some times a second beside the flow: gauges, the status board, the bridge's clock, systemd.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::app::daemon::Doors;
+use crate::control::status::StatusBoard;
+use crate::metrics::{Metric, Metrics};
+use crate::model::time::{Clock as _, Millis, SystemClock, Timestamp};
+use crate::pipeline::run::Shared;
+
+/// The recorder's samples are moved into their buckets this often.
+const METRICS_EVERY: Millis = Millis::seconds(5);
+/// A thread whose number has not grown for this long makes the daemon unready.
+const STALLED_AFTER: Millis = Millis::seconds(30);
+
+/// What is remembered between two looks.
+pub(super) struct Upkeep {
+    metrics: Metrics,
+    board: Arc<StatusBoard>,
+    doors: Arc<Doors>,
+    source_names: Vec<String>,
+    metrics_at: Timestamp,
+    beats: Vec<u64>,
+    beaten_at: Vec<Timestamp>,
+    blocked_ms: u64,
+    told: [u64; 4],
+    watchdog: Option<Duration>,
+    fed_at: Timestamp,
+}
+
+impl Upkeep {
+    /// Time between two looks.
+    pub(super) const EVERY: Duration = Duration::from_millis(100);
+
+    pub(super) fn new(metrics: Metrics, board: Arc<StatusBoard>, doors: Arc<Doors>, source_names: Vec<String>) -> Self {
+        let never = Timestamp::MIN;
+        Self {
+            metrics,
+            board,
+            doors,
+            source_names,
+            metrics_at: never,
+            beats: Vec::new(),
+            beaten_at: Vec::new(),
+            blocked_ms: 0,
+            told: [0; 4],
+            watchdog: sd_notify::watchdog_enabled(),
+            fed_at: never,
+        }
+    }
+
+    /// One look.
+    pub(super) fn look(&mut self, shared: &Shared) {
+        let now = SystemClock.now();
+        if let Some(bridge) = self.doors.bridge.get() {
+            bridge.tick();
+            let (depth, capacity) = bridge.queue();
+            self.metrics.set(Metric::QueueDepth, &["http"], depth as f64);
+            self.metrics.set(Metric::QueueCapacity, &["http"], capacity as f64);
+        }
+        self.metrics.set(Metric::QueueDepth, &["chunks"], shared.queued_chunks.load(Ordering::Relaxed) as f64);
+        self.count(shared);
+        self.tell_clocks(shared, now);
+        let lively = self.all_lively(shared, now);
+        self.board.update(|status| {
+            status.trouble = (!lively).then(|| "the pipeline has not moved for 30 s; is the store reachable?".to_owned());
+        });
+        if now - self.metrics_at >= METRICS_EVERY {
+            self.metrics_at = now;
+            self.metrics.run_upkeep();
+        }
+        self.feed_watchdog(lively, now);
+    }
+
+    fn count(&mut self, shared: &Shared) {
+        let blocked = shared.blocked_ms.load(Ordering::Relaxed);
+        let more = Duration::from_millis(blocked.saturating_sub(self.blocked_ms));
+        self.metrics.add_seconds(Metric::BackpressureSeconds, &["chunks"], more);
+        self.blocked_ms = blocked;
+        let now = [&shared.aborted, &shared.unknown, &shared.removed_events, &shared.removed_letters]
+            .map(|count| count.load(Ordering::Relaxed));
+        let metrics: [(Metric, &str); 4] = [
+            (Metric::Transactions, "aborted"),
+            (Metric::Transactions, "unknown"),
+            (Metric::RetentionRemoved, "incident_events"),
+            (Metric::RetentionRemoved, "dead_letters"),
+        ];
+        for ((metric, label), (now, before)) in metrics.into_iter().zip(now.iter().zip(self.told)) {
+            self.metrics.add(metric, &[label], now.saturating_sub(before)); // A new pipeline counts from zero.
+        }
+        self.told = now;
+        self.metrics.restore(Metric::FutureTimestampClamped, &[], shared.clamped.load(Ordering::Relaxed));
+    }
+
+    fn tell_clocks(&self, shared: &Shared, now: Timestamp) {
+        let clocks = shared.clocks();
+        for (name, clock) in self.source_names.iter().zip(&clocks).filter(|(_, clock)| **clock != Timestamp::MIN) {
+            let delay = (now - *clock).0.max(0) as f64 / 1_000.0;
+            self.metrics.set(Metric::SourceClockDelay, &[name], delay);
+        }
+        self.board.update(|status| {
+            let each = self.source_names.iter().zip(&clocks);
+            let known = each.map(|(name, clock)| crate::control::status::SourceStatus {
+                name: name.clone(),
+                clock: (*clock != Timestamp::MIN).then_some(*clock),
+                delay_seconds: if *clock == Timestamp::MIN { 0.0 } else { (now - *clock).0.max(0) as f64 / 1_000.0 },
+            });
+            status.sources = known.collect();
+        });
+    }
+
+    /// Whether every thread has looped of late, or waits for a sink that says it tries again.
+    fn all_lively(&mut self, shared: &Shared, now: Timestamp) -> bool {
+        let beats = shared.beats();
+        self.beats.resize(beats.len(), u64::MAX);
+        self.beaten_at.resize(beats.len(), now);
+        for ((known, beat), at) in self.beats.iter_mut().zip(beats).zip(&mut self.beaten_at) {
+            if *known != beat {
+                *known = beat;
+                *at = now;
+            }
+        }
+        self.beaten_at.iter().all(|at| now - *at < STALLED_AFTER)
+    }
+
+    fn feed_watchdog(&mut self, lively: bool, now: Timestamp) {
+        let Some(limit) = self.watchdog else { return };
+        let due = Millis(i64::try_from(limit.as_millis() / 3).unwrap_or(i64::MAX));
+        if lively && now - self.fed_at >= due {
+            self.fed_at = now;
+            if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
+                tracing::warn!(%error, "the watchdog of systemd could not be fed");
+            }
+        }
+    }
+}
