@@ -18,11 +18,13 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use axum::http::Uri;
 use secrecy::SecretString;
 
 use crate::control::config::fault::{Fault, Faults, Findings};
 pub use crate::control::config::secret::Surroundings;
 use crate::control::config::section::Value;
+use crate::control::server::TlsFiles;
 use crate::model::alert::Format;
 use crate::model::time::Millis;
 use crate::pipeline::options::Options;
@@ -69,13 +71,13 @@ pub struct Http {
     pub external_url: Option<String>,
 }
 
-/// A certificate chain and its private key, PEM files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate chain.
-    pub certificate: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
+impl Http {
+    /// Names by which a listener on loopback may be called: that of `external_url`, which a proxy in front passes on.
+    #[must_use]
+    pub fn allowed_hosts(&self) -> Vec<String> {
+        let uri: Option<Uri> = self.external_url.as_ref().and_then(|url| url.parse().ok());
+        uri.and_then(|uri| uri.host().map(str::to_owned)).into_iter().collect()
+    }
 }
 
 /// What makes epochs durable.

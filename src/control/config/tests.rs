@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod broken;
+mod meant;
 mod reload;
 mod shipped;
 

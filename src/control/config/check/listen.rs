@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use axum::http::Uri;
 
 use crate::control::config::section::{Section, Value};
-use crate::control::config::{Http, Overrides, TlsFiles, secret};
+use crate::control::config::{Http, Overrides, secret};
+use crate::control::server::TlsFiles;
 
 /// Alertmanager's port: tidegate is a drop-in for it. Loopback: what others can reach is a decision.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9093);

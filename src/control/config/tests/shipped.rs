@@ -42,7 +42,7 @@ fn the_reference_equals_the_defaults() {
 }
 
 /// The reference with every `#key` taken into force. An alternative replaces the line with the same key above it.
-fn everything() -> String {
+pub(super) fn everything() -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in reference().lines() {
         let spaces = line.len() - line.trim_start().len();
