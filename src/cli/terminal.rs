@@ -1,6 +1,9 @@
 //! Text of unknown origin, made safe to show: nothing in it can move the cursor, colour, hide or reorder what is shown.
 
 use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+
+use crate::control::config::fault::Faults;
 
 /// What may stay of the control characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,23 @@ fn push(out: &mut String, character: char, lines: Lines) {
         }
         _ => out.push(character),
     }
+}
+
+/// Every fault of a configuration with its place, on standard error; the last line counts them.
+///
+/// # Errors
+/// When standard error cannot be written.
+pub fn show_faults(faults: &Faults) -> std::io::Result<()> {
+    let mut out = anstream::stderr().lock();
+    write!(out, "{}", faults.details(std::io::stderr().is_terminal()))?;
+    writeln!(out, "{}", faults.summary())
+}
+
+/// Why a command failed, on standard error, with the chain of causes on one line.
+pub fn complain(error: &anyhow::Error) {
+    let text = safe(format!("{error:#}").as_bytes(), Lines::Many);
+    // Standard error that cannot be written leaves nobody to tell.
+    let _ = writeln!(anstream::stderr().lock(), "tidegate: {text}");
 }
 
 #[cfg(test)]
