@@ -65,7 +65,7 @@ impl Matcher {
         let mut reader = Reader { text, at: 0 };
         let braces = reader.eat('{');
         let mut matchers = Vec::new();
-        while !reader.at_end() && !(braces && reader.looking_at('}')) {
+        while !(reader.at_end() || braces && reader.looking_at('}')) {
             matchers.push(reader.matcher()?);
             if !reader.eat(',') {
                 break;

@@ -10,7 +10,7 @@ use crossbeam::channel::{Receiver, Sender};
 use crate::model::time::{Clock, Millis, Stopwatch, Timestamp};
 use crate::pipeline::epoch::{EpochBuilder, ShardOutput};
 use crate::pipeline::exchange::ChunkReport;
-use crate::pipeline::run::{COMMIT_BEAT, OnCommit, RunError, Shared};
+use crate::pipeline::run::{COMMIT_BEAT, Committing, OnCommit, RunError, Shared};
 use crate::pipeline::sink::{CommitError, Epoch, EpochSink, Removed};
 
 /// Pauses between two attempts at the same epoch grow from the first to the second.
@@ -32,7 +32,7 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn run(mut self) -> Result<(Box<dyn EpochSink>, OnCommit), RunError> {
+    pub(super) fn run(mut self) -> Result<Committing, RunError> {
         let mut early: BTreeMap<u64, ChunkReport> = BTreeMap::new();
         let mut next = 0;
         let mut tidied = Timestamp::MIN;

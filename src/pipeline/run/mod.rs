@@ -117,6 +117,11 @@ impl Shared {
 /// Called on the commit thread once an epoch is durable, before senders are answered. Must not block for long.
 pub type OnCommit = Box<dyn FnMut(&Epoch, &Attached) + Send>;
 
+/// What the sequencer's thread gives back: itself, and what it read from.
+type Sequenced = (Sequencer, Vec<Receiver<SourceEvent>>);
+/// What the commit thread gives back.
+type Committing = (Box<dyn EpochSink>, OnCommit);
+
 /// What a run needs from outside.
 pub struct Outside {
     /// What each source says, in the order of `Options::sources`.
@@ -134,9 +139,9 @@ pub struct Outside {
 /// A running engine.
 pub struct Running {
     shared: Arc<Shared>,
-    sequencer: JoinHandle<Result<(Sequencer, Vec<Receiver<SourceEvent>>), SourceFailed>>,
+    sequencer: JoinHandle<Result<Sequenced, SourceFailed>>,
     workers: Vec<JoinHandle<()>>,
-    commit: JoinHandle<Result<(Box<dyn EpochSink>, OnCommit), RunError>>,
+    commit: JoinHandle<Result<Committing, RunError>>,
     clock: Arc<dyn Clock>,
     ended: Receiver<()>,
 }

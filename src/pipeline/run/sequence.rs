@@ -9,7 +9,7 @@ use crossbeam::channel::{Receiver, Select, Sender, TryRecvError};
 use crate::model::time::{Clock, Millis, Stopwatch, Timestamp};
 use crate::pipeline::exchange::{Chunk, Mark};
 use crate::pipeline::options::EpochOptions;
-use crate::pipeline::run::{SEQUENCER_BEAT, Shared};
+use crate::pipeline::run::{SEQUENCER_BEAT, Sequenced, Shared};
 use crate::pipeline::sequencer::{Sequencer, SourceFailed};
 use crate::pipeline::source::{SourceEvent, SourceIndex};
 
@@ -40,7 +40,7 @@ struct Gathering {
 }
 
 impl SequenceRunner {
-    pub(super) fn run(mut self) -> Result<(Sequencer, Vec<Receiver<SourceEvent>>), SourceFailed> {
+    pub(super) fn run(mut self) -> Result<Sequenced, SourceFailed> {
         let now = self.clock.now();
         let mut gathering = Gathering { last_mark: now, last_tick: now, ..Gathering::default() };
         let chunk = self.sequencer.begin(now);

@@ -155,7 +155,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
-    use std::collections::HashMap;
+    use std::collections::BTreeMap;
 
     pub(crate) fn member(fingerprint: u128) -> Member {
         Member {
@@ -179,7 +179,7 @@ mod tests {
         #[test]
         fn behaves_like_a_map(operations in prop::collection::vec((any::<bool>(), 0_u128..60), 1..400)) {
             let mut table = Dedup::new();
-            let mut model: HashMap<u128, u32> = HashMap::new();
+            let mut model: BTreeMap<u128, u32> = BTreeMap::new();
             for (insert, n) in operations {
                 let fingerprint = n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
                 if insert {
