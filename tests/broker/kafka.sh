@@ -7,6 +7,7 @@
 #   kafka.sh kill DIR                  stops it as a power cut would
 #
 # start prints one `name=value` line each for bootstrap and, with --sasl-ssl, sasl_bootstrap, ca, user and password.
+# With KAFKA_OWNER=PID the broker is stopped when that process is gone, so that a killed test leaves nothing behind.
 # Ports are the caller's: KAFKA_PORT, KAFKA_CONTROLLER_PORT, KAFKA_SASL_PORT (defaults 19092 to 19094).
 # The jars lie in TIDEGATE_KAFKA_JARS, or in target/kafka of this checkout.
 # Exit 77 and a line `skipped: why` mean that this machine cannot run the broker.
@@ -117,6 +118,10 @@ java_for() {
     java=(java -Xmx512m -Xms128m -XX:+UseSerialGC -Dorg.apache.logging.log4j.level=INFO "-Dkafka.logs.dir=$dir" -cp "$jars/*")
 }
 
+watch_owner() {
+    setsid bash -c 'while kill -0 "$1" && kill -0 "$2"; do sleep 1; done; kill -KILL "$2"' _ "$1" "$2" >/dev/null 2>&1 </dev/null &
+}
+
 # True while the process of the pid file is a broker of this folder.
 alive() {
     local pid
@@ -146,6 +151,7 @@ start() {
     # Its own session: an interrupt at the terminal is for the test, which then stops the broker in order.
     setsid "${java[@]}" kafka.Kafka "$dir/server.properties" >>"$dir/broker.log" 2>&1 </dev/null &
     echo $! >"$dir/pid"
+    [[ -z ${KAFKA_OWNER:-} ]] || watch_owner "$KAFKA_OWNER" "$(cat "$dir/pid")"
     wait_ready "$dir"
     echo "bootstrap=127.0.0.1:$port"
     if [[ $sasl == yes ]]; then

@@ -8,6 +8,7 @@ pub mod file;
 pub mod lines;
 pub mod stdin;
 pub mod thread;
+pub mod kafka;
 
 use std::fmt;
 use std::sync::Arc;

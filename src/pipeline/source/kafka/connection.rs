@@ -1,0 +1,280 @@
+//! How to reach a Kafka cluster, and the client settings the delivery promise rests on.
+//!
+//! Everything is set explicitly, because the library's defaults lose data: it starts at the end of a topic, commits
+//! on its own and buffers up to 1 GiB. What the promise rests on cannot be overridden by `options`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// How to reach a cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// `host:port` of some brokers; the others are learnt from them.
+    pub brokers: Vec<String>,
+    /// Encryption; `None` means plain text.
+    pub tls: Option<Tls>,
+    /// Authentication; `None` means none, or by client certificate.
+    pub sasl: Option<Sasl>,
+    /// Further librdkafka settings, already checked with `refused_option`.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Encryption.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Authorities to trust, PEM; `None` means those of the operating system.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+    /// What the key is encrypted with.
+    pub key_password: Option<SecretString>,
+}
+
+/// Authentication by name and password.
+#[derive(Clone, Debug)]
+pub struct Sasl {
+    /// How the password is proven.
+    pub mechanism: Mechanism,
+    /// Who we are.
+    pub user: String,
+    /// The password.
+    pub password: SecretString,
+}
+
+/// How a password is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// Sent as it is: only with TLS.
+    Plain,
+    /// Challenge and response with SHA-256.
+    ScramSha256,
+    /// Challenge and response with SHA-512.
+    ScramSha512,
+}
+
+impl Mechanism {
+    /// Every mechanism, in the order of the documentation.
+    pub const ALL: [Self; 3] = [Self::ScramSha512, Self::ScramSha256, Self::Plain];
+
+    /// The word used in configuration and by Kafka.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+/// Settings that `options` must not touch, by exact name or by prefix ending in `*`, and why.
+const REFUSED: [(&str, &str); 32] = [
+    ("bootstrap.servers", "set `brokers` instead"),
+    ("metadata.broker.list", "set `brokers` instead"),
+    ("client.id", "tidegate names its clients itself"),
+    ("security.protocol", "follows from `tls` and `sasl`"),
+    ("sasl.mechanism", "set `sasl.mechanism` of the connection instead"),
+    ("sasl.mechanisms", "set `sasl.mechanism` of the connection instead"),
+    ("sasl.username", "set `sasl.user` of the connection instead"),
+    ("sasl.password", "set `sasl.password` of the connection instead"),
+    ("ssl.ca.*", "set `tls.ca` of the connection instead"),
+    ("ssl.certificate.*", "set `tls.certificate` of the connection instead"),
+    ("ssl.key.*", "set `tls.key` of the connection instead"),
+    ("enable.ssl.certificate.verification", "an unverified broker could read and forge everything"),
+    ("ssl.endpoint.identification.algorithm", "an unverified broker could read and forge everything"),
+    ("plugin.library.paths", "foreign code is not loaded"),
+    ("group.*", "positions are kept in the state, partitions are taken without a group protocol"),
+    ("partition.assignment.strategy", "partitions are taken without a group protocol"),
+    ("enable.auto.*", "offsets are committed inside the transaction of an epoch only"),
+    ("auto.offset.reset", "set `on_offset_lost` of the source instead"),
+    ("isolation.level", "what an aborted transaction wrote must not be read"),
+    ("enable.partition.eof", "the end of the state topic is recognised by it"),
+    ("statistics.interval.ms", "idle partitions and lost requests are recognised by it"),
+    ("fetch.wait.max.ms", "idle partitions are recognised by it"),
+    ("allow.auto.create.topics", "topics are created by `tidegate topics create` only"),
+    ("check.crcs", "damaged records must be noticed"),
+    ("transactional.id", "set `transactional_id` of the sink instead"),
+    ("transaction.timeout.ms", "a stopped instance must not block readers for long"),
+    ("message.timeout.ms", "must stay below the time-out of the transaction"),
+    ("delivery.timeout.ms", "must stay below the time-out of the transaction"),
+    ("enable.idempotence", "exactly-once rests on it"),
+    ("acks", "exactly-once rests on it"),
+    ("request.required.acks", "exactly-once rests on it"),
+    ("max.in.flight*", "the order of state blocks rests on it"),
+];
+
+/// Why a free option is refused; `None` if it may be set.
+#[must_use]
+pub fn refused_option(name: &str) -> Option<&'static str> {
+    let is = |known: &str| match known.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name == known,
+    };
+    REFUSED.iter().find(|(known, _)| is(known)).map(|(_, reason)| *reason)
+}
+
+impl Connection {
+    /// What every client needs; `purpose` appears in the broker's logs and quotas as part of the client id.
+    #[must_use]
+    pub fn client(&self, purpose: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (name, value) in &self.options {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", self.brokers.join(","));
+        config.set("client.id", format!("tidegate-{purpose}"));
+        config.set("socket.keepalive.enable", "true");
+        config.set("allow.auto.create.topics", "false");
+        // The default of 60 s is how long a silent network loss would go unnoticed.
+        self.set_unless_given(&mut config, "socket.timeout.ms", "10000");
+        self.set_unless_given(&mut config, "reconnect.backoff.max.ms", "10000");
+        config.set("security.protocol", self.protocol());
+        if let Some(tls) = &self.tls {
+            let paths = [("ca", &tls.ca), ("certificate", &tls.certificate), ("key", &tls.key)];
+            for (what, path) in paths {
+                if let Some(path) = path {
+                    config.set(format!("ssl.{what}.location"), path.to_string_lossy());
+                }
+            }
+            if let Some(password) = &tls.key_password {
+                config.set("ssl.key.password", password.expose_secret());
+            }
+        }
+        if let Some(sasl) = &self.sasl {
+            config.set("sasl.mechanisms", sasl.mechanism.name());
+            config.set("sasl.username", &sasl.user);
+            config.set("sasl.password", sasl.password.expose_secret());
+        }
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config
+    }
+
+    /// A consumer that takes partitions by `assign` and never commits by itself.
+    ///
+    /// `group` is needed by the library even so; no group protocol is spoken, so that no poll interval can be missed
+    /// and no partition can be taken away.
+    #[must_use]
+    pub fn consumer(&self, purpose: &str, group: &str) -> ClientConfig {
+        let mut config = self.client(purpose);
+        config.set("group.id", group);
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        config.set("auto.offset.reset", "error");
+        config.set("isolation.level", "read_committed");
+        config.set("check.crcs", "true");
+        config.set("statistics.interval.ms", "1000");
+        config.set("fetch.wait.max.ms", "500");
+        self.set_unless_given(&mut config, "queued.min.messages", "100000");
+        self.set_unless_given(&mut config, "queued.max.messages.kbytes", "65536");
+        // The default of 1 s leaves the queue empty for most of a second after it was full once.
+        self.set_unless_given(&mut config, "fetch.queue.backoff.ms", "100");
+        config
+    }
+
+    /// A transactional producer.
+    #[must_use]
+    pub fn producer(&self, purpose: &str, transactional_id: &str) -> ClientConfig {
+        let mut config = self.client(purpose);
+        config.set("transactional.id", transactional_id);
+        config.set("enable.idempotence", "true");
+        // How long a killed instance that is not restarted blocks `read_committed` readers.
+        config.set("transaction.timeout.ms", "30000");
+        config.set("message.timeout.ms", "20000");
+        config.set("statistics.interval.ms", "1000");
+        self.set_unless_given(&mut config, "linger.ms", "5");
+        self.set_unless_given(&mut config, "compression.type", "lz4");
+        // The default of 1 GiB would break every memory budget.
+        self.set_unless_given(&mut config, "queue.buffering.max.kbytes", "65536");
+        self.set_unless_given(&mut config, "queue.buffering.max.messages", "100000");
+        config
+    }
+
+    /// Whether the library accepts these settings; the fault in its own words if not. Does not connect.
+    ///
+    /// # Errors
+    /// When a setting is unknown, has a value out of range, or does not fit the others.
+    pub fn check(&self) -> Result<(), String> {
+        match self.consumer("check", "check").create_native_config() {
+            Ok(_) => Ok(()),
+            Err(rdkafka::error::KafkaError::ClientConfig(_, fault, name, value)) => {
+                Err(format!("{}: {name} = {value:?}", fault.trim()))
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn protocol(&self) -> &'static str {
+        match (&self.tls, &self.sasl) {
+            (None, None) => "PLAINTEXT",
+            (Some(_), None) => "SSL",
+            (None, Some(_)) => "SASL_PLAINTEXT",
+            (Some(_), Some(_)) => "SASL_SSL",
+        }
+    }
+
+    fn set_unless_given(&self, config: &mut ClientConfig, name: &str, value: &str) {
+        if !self.options.contains_key(name) {
+            config.set(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_promise_cannot_be_overridden() {
+        for name in ["auto.offset.reset", "enable.auto.commit", "transactional.id", "group.id", "ssl.ca.location", "acks"] {
+            assert!(refused_option(name).is_some(), "{name}");
+        }
+        for name in ["linger.ms", "compression.type", "fetch.max.bytes", "ssl.cipher.suites", "socket.timeout.ms"] {
+            assert_eq!(refused_option(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn free_options_win_over_defaults_and_are_checked() {
+        let with = |name: &str, value: &str| Connection {
+            brokers: vec!["127.0.0.1:1".to_owned()],
+            options: BTreeMap::from([(name.to_owned(), value.to_owned())]),
+            ..Connection::default()
+        };
+        let connection = with("linger.ms", "50");
+        assert_eq!(connection.producer("sink", "id").get("linger.ms"), Some("50"));
+        assert_eq!(connection.check(), Ok(()));
+        assert_eq!(
+            with("lingerms", "50").check(),
+            Err("No such configuration property: \"lingerms\": lingerms = \"50\"".to_owned())
+        );
+        assert!(with("linger.ms", "minus one").check().is_err());
+    }
+
+    #[test]
+    fn protocol_and_secrets_follow_from_the_connection() {
+        let sasl = Sasl {
+            mechanism: Mechanism::ScramSha512,
+            user: "tidegate".to_owned(),
+            password: SecretString::from("hush".to_owned()),
+        };
+        let connection = Connection {
+            brokers: vec!["a:1".to_owned(), "b:2".to_owned()],
+            tls: Some(Tls { ca: Some(PathBuf::from("/etc/ca.pem")), ..Tls::default() }),
+            sasl: Some(sasl),
+            ..Connection::default()
+        };
+        assert!(!format!("{connection:?}").contains("hush"));
+        let config = connection.consumer("source", "group");
+        assert_eq!(config.get("bootstrap.servers"), Some("a:1,b:2"));
+        assert_eq!(config.get("security.protocol"), Some("SASL_SSL"));
+        assert_eq!(config.get("sasl.mechanisms"), Some("SCRAM-SHA-512"));
+        assert_eq!(config.get("ssl.ca.location"), Some("/etc/ca.pem"));
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+}
