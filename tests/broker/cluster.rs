@@ -44,12 +44,8 @@ impl Cluster {
         let listeners: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports = std::array::from_fn(|index| listeners[index].local_addr().unwrap().port());
         drop(listeners);
-        let mut cluster = Self {
-            folder: tempfile::tempdir().unwrap(),
-            ports,
-            told: BTreeMap::new(),
-            names: AtomicU32::new(0),
-        };
+        let mut cluster =
+            Self { folder: tempfile::tempdir().unwrap(), ports, told: BTreeMap::new(), names: AtomicU32::new(0) };
         cluster.told = cluster.script("start")?;
         Ok(cluster)
     }
@@ -191,7 +187,10 @@ impl Cluster {
         let mut list = TopicPartitionList::new();
         list.add_partition_range(topic, 0, partitions - 1);
         let list = consumer.committed_offsets(list, Duration::from_secs(10)).unwrap();
-        list.elements().iter().map(|at| (at.offset().to_raw().filter(|raw| *raw >= 0), at.metadata().to_owned())).collect()
+        list.elements()
+            .iter()
+            .map(|at| (at.offset().to_raw().filter(|raw| *raw >= 0), at.metadata().to_owned()))
+            .collect()
     }
 }
 

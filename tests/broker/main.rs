@@ -17,8 +17,10 @@ type Test = (&'static str, fn(&Cluster));
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let tests: Vec<Test> = source::TESTS.to_vec();
-    let wanted: Vec<Test> =
-        tests.into_iter().filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word))).collect();
+    let wanted: Vec<Test> = tests
+        .into_iter()
+        .filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word)))
+        .collect();
     if wanted.is_empty() {
         return ExitCode::SUCCESS;
     }

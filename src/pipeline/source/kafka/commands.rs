@@ -15,7 +15,7 @@ use crate::pipeline::command::Command;
 use crate::pipeline::source::SourceEvent;
 use crate::pipeline::source::kafka::connection::Connection;
 use crate::pipeline::source::kafka::health::Health;
-use crate::pipeline::source::kafka::reader::close;
+use crate::pipeline::source::kafka::partitions::close;
 
 /// How long one poll waits.
 const TURN: Duration = Duration::from_millis(100);
@@ -127,7 +127,8 @@ impl CommandWriter {
     pub fn append(&self, command: &Command) -> Result<(), String> {
         let json = serde_json::to_vec(command).map_err(|error| error.to_string())?;
         let (sender, answer) = crossbeam::channel::bounded(1);
-        let record = BaseRecord::<(), [u8], _>::with_opaque_to(&self.topic, Box::new(sender)).partition(0).payload(&json);
+        let record =
+            BaseRecord::<(), [u8], _>::with_opaque_to(&self.topic, Box::new(sender)).partition(0).payload(&json);
         self.producer.send(record).map_err(|(error, _)| error.to_string())?;
         self.producer.flush(Duration::from_secs(15)).map_err(|error| error.to_string())?;
         answer.try_recv().unwrap_or_else(|_| Err("no answer from the broker".to_owned()))

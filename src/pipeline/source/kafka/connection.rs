@@ -231,7 +231,9 @@ mod tests {
 
     #[test]
     fn the_promise_cannot_be_overridden() {
-        for name in ["auto.offset.reset", "enable.auto.commit", "transactional.id", "group.id", "ssl.ca.location", "acks"] {
+        for name in
+            ["auto.offset.reset", "enable.auto.commit", "transactional.id", "group.id", "ssl.ca.location", "acks"]
+        {
             assert!(refused_option(name).is_some(), "{name}");
         }
         for name in ["linger.ms", "compression.type", "fetch.max.bytes", "ssl.cipher.suites", "socket.timeout.ms"] {

@@ -3,7 +3,7 @@
 //! A partition is idle only when its position equals its high watermark *and* its broker was heard of lately: silence
 //! of a broker that is slow or gone is not silence of the partition.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use rdkafka::client::ClientContext;
@@ -25,7 +25,7 @@ pub(super) struct Health {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Snapshot {
     /// By topic and partition: whether everything that was written had been fetched.
-    at_end: HashMap<String, HashMap<i32, bool>>,
+    at_end: BTreeMap<String, BTreeMap<i32, bool>>,
 }
 
 impl Health {
@@ -62,8 +62,8 @@ impl Snapshot {
 
 #[derive(Deserialize)]
 struct Report {
-    brokers: HashMap<String, Broker>,
-    topics: HashMap<String, Topic>,
+    brokers: BTreeMap<String, Broker>,
+    topics: BTreeMap<String, Topic>,
 }
 
 #[derive(Deserialize)]
@@ -76,7 +76,7 @@ struct Broker {
 
 #[derive(Deserialize)]
 struct Topic {
-    partitions: HashMap<i32, Partition>,
+    partitions: BTreeMap<i32, Partition>,
 }
 
 #[derive(Deserialize)]

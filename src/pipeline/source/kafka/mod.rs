@@ -10,6 +10,7 @@ pub mod commands;
 pub mod connection;
 pub(crate) mod health;
 mod lane;
+pub(crate) mod partitions;
 mod reader;
 
 use std::sync::atomic::AtomicBool;

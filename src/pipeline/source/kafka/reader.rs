@@ -9,20 +9,16 @@ use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::model::time::{Clock, Stopwatch, Timestamp};
 use crate::pipeline::source::kafka::health::Health;
 use crate::pipeline::source::kafka::lane::{self, Change, Lane};
+use crate::pipeline::source::kafka::partitions::close;
 use crate::pipeline::source::kafka::{OnOffsetLost, Options};
 use crate::pipeline::source::{Batch, Position, RecordRef, SourceEvent};
 
 /// How long the thread waits at most before it looks around again: for new records, for room in the channel.
 const TURN: Duration = Duration::from_millis(100);
-/// How long one request for metadata may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the library gets to let go of its connections; after that it is left behind.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why reading ended.
 #[derive(Debug)]
@@ -34,16 +30,16 @@ pub(super) enum Stop {
 }
 
 pub(super) struct Reader<'a> {
-    options: &'a Options,
-    positions: &'a [Position],
+    pub(super) options: &'a Options,
+    pub(super) positions: &'a [Position],
     clock: &'a dyn Clock,
     events: &'a Sender<SourceEvent>,
-    stop: &'a AtomicBool,
+    pub(super) stop: &'a AtomicBool,
     /// Dropped before the consumer, to which they belong.
-    queues: Vec<PartitionQueue<Health>>,
-    lanes: Vec<Lane>,
+    pub(super) queues: Vec<PartitionQueue<Health>>,
+    pub(super) lanes: Vec<Lane>,
     consumer: Option<Arc<BaseConsumer<Health>>>,
-    bell: (Sender<()>, Receiver<()>),
+    pub(super) bell: (Sender<()>, Receiver<()>),
     batch: Batch,
     /// The lane to begin the next round with, so that none is preferred.
     first: usize,
@@ -86,17 +82,6 @@ impl<'a> Reader<'a> {
         reader.consumer = Some(Arc::clone(&consumer));
         reader.take_partitions(&consumer, &partitions)?;
         Ok(reader)
-    }
-
-    fn connect(&self, n_partitions: usize) -> Result<Arc<BaseConsumer<Health>>, Stop> {
-        let mut config = self.options.connection.consumer("source", &self.options.group);
-        if !self.options.connection.options.contains_key("queued.max.messages.kbytes") {
-            let share = self.options.prefetch_bytes / n_partitions.max(1) / 1_024;
-            config.set("queued.max.messages.kbytes", share.clamp(256, 65_536).to_string());
-            config.set("max.partition.fetch.bytes", (share.clamp(256, 1_024) * 1_024).to_string());
-        }
-        let consumer = config.create_with_context::<_, BaseConsumer<Health>>(Health::default());
-        consumer.map(Arc::new).map_err(|error| Stop::Failed(error.to_string()))
     }
 
     /// Reads until the end.
@@ -143,7 +128,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn take_from_main_queue(&mut self, result: Result<BorrowedMessage<'_>, KafkaError>) -> Result<(), Stop> {
+    pub(super) fn take_from_main_queue(&mut self, result: Result<BorrowedMessage<'_>, KafkaError>) -> Result<(), Stop> {
         match result {
             Ok(message) => {
                 let found = self
@@ -160,7 +145,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One round over the lanes, repeated while there is something to take and room for it.
-    fn gather(&mut self, consumer: &BaseConsumer<Health>) -> Result<(), Stop> {
+    fn gather(&mut self, consumer: &Arc<BaseConsumer<Health>>) -> Result<(), Stop> {
         let now = self.clock.now();
         self.lanes.iter_mut().for_each(|lane| lane.dry = false);
         let share = (self.options.batch_records / self.lanes.len().max(1)).max(16);
@@ -187,21 +172,19 @@ impl<'a> Reader<'a> {
         index: usize,
         limit: Timestamp,
         now: Timestamp,
-        consumer: &BaseConsumer<Health>,
+        consumer: &Arc<BaseConsumer<Health>>,
     ) -> Result<usize, Stop> {
         let mut taken = 0;
         // Out of its place while it is read from, because taking a record needs the rest of the reader.
         let Some(queue) = (index < self.queues.len()).then(|| self.queues.swap_remove(index)) else { return Ok(0) };
-        let mut outcome = Ok(());
+        let mut fault = None;
         while taken < share && !self.is_full() {
             let Some(lane) = self.lanes.get_mut(index).filter(|lane| lane.may_go_on(limit)) else { break };
             match queue.poll(Duration::ZERO) {
                 Some(Ok(message)) => taken += usize::from(self.take(index, &message, now)),
                 Some(Err(error)) => {
-                    outcome = self.lane_fault(index, &error, consumer);
-                    if outcome.is_err() {
-                        break;
-                    }
+                    fault = Some(error);
+                    break;
                 }
                 None => {
                     lane.dry = true;
@@ -212,7 +195,8 @@ impl<'a> Reader<'a> {
         let last = self.queues.len();
         self.queues.push(queue);
         self.queues.swap(index, last);
-        outcome.map(|()| taken)
+        fault.map_or(Ok(()), |error| self.lane_fault(index, &error, consumer))?;
+        Ok(taken)
     }
 
     fn is_full(&self) -> bool {
@@ -242,7 +226,12 @@ impl<'a> Reader<'a> {
         true
     }
 
-    fn lane_fault(&mut self, index: usize, error: &KafkaError, consumer: &BaseConsumer<Health>) -> Result<(), Stop> {
+    fn lane_fault(
+        &mut self,
+        index: usize,
+        error: &KafkaError,
+        consumer: &Arc<BaseConsumer<Health>>,
+    ) -> Result<(), Stop> {
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
         if error.rdkafka_error_code() != Some(Code::AutoOffsetReset) {
             let name = Arc::clone(&lane.name);
@@ -262,9 +251,7 @@ impl<'a> Reader<'a> {
                     "the records to go on from are gone, going on with the oldest as configured"
                 );
                 lane.next = 0;
-                consumer
-                    .seek(&lane.topic, lane.partition, Offset::Beginning, REQUEST_TIMEOUT)
-                    .map_err(|error| Stop::Failed(format!("partition {}: {error}", lane.name)))
+                self.begin_anew(index, consumer)
             }
         }
     }
@@ -301,7 +288,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Waits for room; logs and errors are served meanwhile.
-    fn send(&mut self, mut event: SourceEvent) -> Result<(), Stop> {
+    pub(super) fn send(&mut self, mut event: SourceEvent) -> Result<(), Stop> {
         loop {
             match self.events.send_timeout(event, TURN) {
                 Ok(()) => return Ok(()),
@@ -316,106 +303,6 @@ impl<'a> Reader<'a> {
             }
         }
     }
-
-    fn take_new_partitions(&mut self, consumer: &Arc<BaseConsumer<Health>>) -> Result<(), Stop> {
-        let Some(mut partitions) = self.look_for_partitions(consumer)? else { return Ok(()) };
-        partitions.retain(|(topic, partition)| {
-            let known = |lane: &Lane| lane.partition == *partition && lane.topic == *topic;
-            !self.lanes.iter().any(known)
-        });
-        if partitions.is_empty() { Ok(()) } else { self.take_partitions(consumer, &partitions) }
-    }
-
-    /// All partitions of our topics; `None` if no broker answers in time.
-    fn look_for_partitions(&self, consumer: &BaseConsumer<Health>) -> Result<Option<Vec<(String, i32)>>, Stop> {
-        let mut found = Vec::new();
-        for topic in &self.options.topics {
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(Stop::Asked);
-            }
-            let metadata = match consumer.fetch_metadata(Some(&topic.name), REQUEST_TIMEOUT) {
-                Ok(metadata) => metadata,
-                Err(error) => {
-                    tracing::warn!(source = self.options.name, topic = topic.name, %error, "read metadata");
-                    return Ok(None);
-                }
-            };
-            let Some(described) = metadata.topics().iter().find(|described| described.name() == topic.name) else {
-                return Ok(None);
-            };
-            match described.error().map(Code::from) {
-                None => {}
-                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-                    return Err(Stop::Failed(format!(
-                        "topic {:?} does not exist; `tidegate topics create` creates what is missing",
-                        topic.name
-                    )));
-                }
-                Some(Code::TopicAuthorizationFailed) => {
-                    return Err(Stop::Failed(format!("topic {:?}: not allowed to read it", topic.name)));
-                }
-                Some(_) => return Ok(None), // No leader yet and the like: passes.
-            }
-            found.extend(described.partitions().iter().map(|partition| (topic.name.clone(), partition.id())));
-        }
-        found.sort();
-        Ok(Some(found))
-    }
-
-    fn take_partitions(
-        &mut self,
-        consumer: &Arc<BaseConsumer<Health>>,
-        partitions: &[(String, i32)],
-    ) -> Result<(), Stop> {
-        let failed = |error: KafkaError| Stop::Failed(format!("take partitions: {error}"));
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        let mut lanes = Vec::with_capacity(partitions.len());
-        for (topic, partition) in partitions {
-            let format = self.options.topics.iter().find(|known| known.name == *topic).map(|known| known.format);
-            let Some(format) = format else { continue };
-            let mut lane = Lane::new(topic, *partition, format, 0, None);
-            let known =
-                self.positions.iter().find(|at| at.source == self.options.name && at.partition == *lane.name);
-            let start = match known {
-                Some(position) => {
-                    lane.next = position.next;
-                    lane.clock = Some(position.clock).filter(|clock| *clock > Timestamp::MIN);
-                    Offset::Offset(i64::try_from(position.next).unwrap_or(i64::MAX))
-                }
-                None => Offset::Beginning,
-            };
-            list.add_partition_offset(topic, *partition, start).map_err(failed)?;
-            lanes.push(lane);
-        }
-        let first = self.lanes.is_empty();
-        if first { consumer.assign(&list) } else { consumer.incremental_assign(&list) }.map_err(failed)?;
-        self.give_queues(consumer, lanes)
-    }
-
-    /// Gives each new lane a queue of its own, and tells the sequencer.
-    fn give_queues(&mut self, consumer: &Arc<BaseConsumer<Health>>, lanes: Vec<Lane>) -> Result<(), Stop> {
-        let names = lanes.iter().map(|lane| Arc::clone(&lane.name)).collect::<Vec<_>>();
-        tracing::info!(source = self.options.name, partitions = names.len(), "partitions taken");
-        for lane in lanes {
-            let mut queue = consumer
-                .split_partition_queue(&lane.topic, lane.partition)
-                .ok_or_else(|| Stop::Failed(format!("partition {}: no queue of its own", lane.name)))?;
-            let bell = self.bell.0.clone();
-            queue.set_nonempty_callback(move || {
-                let _ = bell.try_send(()); // Full means that it rings already.
-            });
-            self.queues.push(queue);
-            self.lanes.push(lane);
-        }
-        self.send(SourceEvent::Assigned(names))?;
-        // What was fetched between `assign` and the split lies in the main queue, and comes before all else.
-        for _ in 0..2 {
-            while let Some(result) = consumer.poll(Duration::from_millis(20)) {
-                self.take_from_main_queue(result)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Reader<'_> {
@@ -424,17 +311,5 @@ impl Drop for Reader<'_> {
         if let Some(consumer) = self.consumer.take() {
             close(consumer);
         }
-    }
-}
-
-/// Lets go of a consumer on a thread of its own: the library waits without limit when a broker does not answer.
-pub(crate) fn close<C: rdkafka::consumer::ConsumerContext + 'static>(consumer: Arc<BaseConsumer<C>>) {
-    let (done, closed) = bounded::<()>(1);
-    let spawned = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || {
-        drop(consumer);
-        drop(done);
-    });
-    if spawned.is_ok() {
-        let _ = closed.recv_timeout(CLOSE_TIMEOUT); // Disconnected means done.
     }
 }
