@@ -79,6 +79,12 @@ impl Cluster {
         self.script("start").unwrap();
     }
 
+    /// Sends a signal to the broker's process: `STOP` and `CONT` make it silent for a while.
+    pub fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder.path().join("pid")).unwrap();
+        assert!(Command::new("kill").args([&format!("-{signal}"), pid.trim()]).status().unwrap().success());
+    }
+
     pub fn connection(&self) -> Connection {
         Connection { brokers: vec![self.told["bootstrap"].clone()], ..Connection::default() }
     }
@@ -119,10 +125,21 @@ impl Cluster {
     /// Creates a topic under a fresh name.
     pub fn topic(&self, what: &str, partitions: i32) -> String {
         let name = self.name(what);
-        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        self.create(&name, partitions);
+        name
+    }
+
+    /// Creates a topic.
+    pub fn create(&self, name: &str, partitions: i32) {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
         block_on(self.admin().create_topics([&topic], &options)).unwrap()[0].as_ref().unwrap();
-        name
+    }
+
+    /// Deletes a topic.
+    pub fn delete(&self, name: &str) {
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
+        block_on(self.admin().delete_topics(&[name], &options)).unwrap()[0].as_ref().unwrap();
     }
 
     pub fn producer(&self) -> BaseProducer {

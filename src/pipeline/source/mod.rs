@@ -5,10 +5,10 @@
 
 pub mod commands;
 pub mod file;
+pub mod kafka;
 pub mod lines;
 pub mod stdin;
 pub mod thread;
-pub mod kafka;
 
 use std::fmt;
 use std::sync::Arc;

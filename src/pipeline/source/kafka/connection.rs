@@ -187,6 +187,8 @@ impl Connection {
         config.set("transaction.timeout.ms", "30000");
         config.set("message.timeout.ms", "20000");
         config.set("statistics.interval.ms", "1000");
+        // The client's own bound, above that of the topics: an incident with many samples may pass 1 MB.
+        self.set_unless_given(&mut config, "message.max.bytes", "8388608");
         self.set_unless_given(&mut config, "linger.ms", "5");
         self.set_unless_given(&mut config, "compression.type", "lz4");
         // The default of 1 GiB would break every memory budget.

@@ -17,7 +17,7 @@ const FRESH_US: i64 = 2_000_000;
 
 /// Takes what the library reports; read by the loop that polls.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(crate) struct Health {
     latest: Mutex<Option<Snapshot>>,
 }
 
