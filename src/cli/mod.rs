@@ -4,3 +4,4 @@ pub mod check_config;
 pub mod dlq;
 pub mod storm;
 pub mod terminal;
+pub mod topics;

@@ -3,8 +3,8 @@
 //! `routes` has every route in one table; `guard` decides who may pass; `server` listens; `intake` takes alerts;
 //! `api` answers questions from `index` and `status`. Runs on tokio and never asks the hot path anything.
 
-pub mod config;
 pub mod api;
+pub mod config;
 #[cfg(test)]
 mod example;
 pub mod guard;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -20,6 +20,7 @@ use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use secrecy::SecretString;
+use tidegate::model::time::Stopwatch;
 use tidegate::pipeline::source::kafka::connection::{Connection, Mechanism, Sasl, Tls};
 
 pub struct Cluster {
@@ -175,7 +176,7 @@ impl Cluster {
         consumer.assign(&list).unwrap();
         let mut seen = Vec::new();
         let mut ended = 0;
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         while ended < n_partitions {
             assert!(begun.elapsed() < Duration::from_secs(30), "topic {topic} cannot be read to its end");
             match consumer.poll(Duration::from_millis(100)) {

@@ -6,18 +6,19 @@
 mod cluster;
 mod sink;
 mod source;
+mod topics;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use cluster::Cluster;
+use tidegate::model::time::Stopwatch;
 
 type Test = (&'static str, fn(&Cluster));
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let tests: Vec<Test> = [source::TESTS.as_slice(), sink::TESTS.as_slice()].concat();
+    let tests: Vec<Test> = [source::TESTS.as_slice(), sink::TESTS.as_slice(), topics::TESTS.as_slice()].concat();
     let wanted: Vec<Test> = tests
         .into_iter()
         .filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word)))
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
     println!("running {} tests against Apache Kafka", wanted.len());
     let mut failed = Vec::new();
     for (name, test) in &wanted {
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         let passed = catch_unwind(AssertUnwindSafe(|| test(&cluster))).is_ok();
         println!("test {name} ... {} ({:.1} s)", if passed { "ok" } else { "FAILED" }, begun.elapsed().as_secs_f32());
         if !passed {

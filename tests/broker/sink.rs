@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tidegate::metrics::Metrics;
 use tidegate::model::alert::{Severity, Status};
 use tidegate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
 use tidegate::model::incident::{Counts, EVENT_VERSION, EventKind, EventReason, IncidentEvent};
-use tidegate::model::time::Timestamp;
+use tidegate::model::time::{Stopwatch, Timestamp};
 use tidegate::pipeline::decode::Reject;
 use tidegate::pipeline::sink::kafka::{KafkaSink, Options, Topics};
 use tidegate::pipeline::sink::{Block, CommitError, Committed, DeadLetter, Epoch, EpochSink as _, IncidentRecord};
@@ -50,7 +51,7 @@ impl<'a> Bench<'a> {
 
     /// A new sink, the state it restored and its last epoch.
     fn start(&self) -> (KafkaSink, Vec<String>, u64) {
-        let mut sink = KafkaSink::new(self.options.clone()).unwrap();
+        let mut sink = KafkaSink::new(self.options.clone(), Metrics::new()).unwrap();
         let mut blocks = Vec::new();
         let last = sink
             .restore(&mut |bytes| {
@@ -147,7 +148,7 @@ fn sorted(mut records: Vec<(i32, String, String)>) -> Vec<(i32, String, String)>
 
 /// Sends an epoch until it is durable, settling unknown outcomes on the way, as the pipeline does.
 fn insist(sink: &mut KafkaSink, epoch: &Epoch) -> Vec<CommitError> {
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     let mut faults = Vec::new();
     loop {
         assert!(begun.elapsed() < Duration::from_secs(120), "not durable after 120 s: {faults:?}");
@@ -202,7 +203,7 @@ fn state_is_restored_block_by_block(cluster: &Cluster) {
     assert_eq!(blocks, ["block 1.0", "block 1.1", "block 2.0", "block 2.1", "block 3.0", "block 3.1"]);
     assert_eq!(last, 3);
     assert_eq!(sink.commit(&bench.epoch(4)), Ok(Committed { epoch: 4 }));
-    let mut refused = KafkaSink::new(bench.options.clone()).unwrap();
+    let mut refused = KafkaSink::new(bench.options.clone(), Metrics::new()).unwrap();
     let error = refused.restore(&mut |_| Err(tidegate::pipeline::sink::RestoreError("bad block".to_owned())));
     assert_eq!(error.unwrap_err().to_string(), "bad block");
 }
@@ -296,7 +297,9 @@ fn state_is_trimmed(cluster: &Cluster) {
 }
 
 fn says_what_is_wrong_with_the_topics(cluster: &Cluster) {
-    let restore = |options: Options| KafkaSink::new(options).unwrap().restore(&mut |_| Ok(())).unwrap_err().to_string();
+    let restore = |options: Options| {
+        KafkaSink::new(options, Metrics::new()).unwrap().restore(&mut |_| Ok(())).unwrap_err().to_string()
+    };
     let mut missing = Bench::new(cluster).options;
     missing.topics.incidents = "nowhere".to_owned();
     assert!(restore(missing).starts_with("topic \"nowhere\" does not exist"));
@@ -361,6 +364,6 @@ fn commits_over_tls_and_scram(cluster: &Cluster) {
     assert_eq!(sorted(bench.visible(&bench.options.topics.incidents)), incidents_of(1..=1));
     bench.options.connection = cluster.secure_connection("wrong");
     bench.options.start_timeout = Duration::from_secs(3);
-    let mut refused = KafkaSink::new(bench.options.clone()).unwrap();
+    let mut refused = KafkaSink::new(bench.options.clone(), Metrics::new()).unwrap();
     assert!(refused.restore(&mut |_| Ok(())).is_err());
 }

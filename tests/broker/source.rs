@@ -1,15 +1,16 @@
 //! The Kafka source: what it reads, from where, in which order, and what it says of idle partitions.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crossbeam::channel::{Receiver, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 use rdkafka::admin::{AdminOptions, NewPartitions};
 use rdkafka::{Offset, TopicPartitionList};
+use tidegate::metrics::Metrics;
 use tidegate::model::alert::Format;
 use tidegate::model::fingerprint::IncidentId;
-use tidegate::model::time::{Clock as _, Millis, SystemClock, Timestamp};
+use tidegate::model::time::{Clock as _, Millis, Stopwatch, SystemClock, Timestamp};
 use tidegate::pipeline::command::{Action, Command};
 use tidegate::pipeline::source::kafka::{self, OnOffsetLost, Options, Topic, commands};
 use tidegate::pipeline::source::{Position, SourceEvent};
@@ -17,13 +18,14 @@ use tidegate::pipeline::source::{Position, SourceEvent};
 use crate::Test;
 use crate::cluster::{Cluster, block_on};
 
-pub const TESTS: [Test; 8] = [
+pub const TESTS: [Test; 9] = [
     ("source::reads_all_partitions_and_then_is_idle", reads_all_partitions_and_then_is_idle),
     ("source::goes_on_from_the_restored_positions", goes_on_from_the_restored_positions),
     ("source::aligns_partitions_in_a_backlog", aligns_partitions_in_a_backlog),
     ("source::back_pressure_holds_the_exact_number", back_pressure_holds_the_exact_number),
     ("source::finds_new_partitions", finds_new_partitions),
     ("source::stops_or_goes_on_when_its_offset_is_gone", stops_or_goes_on_when_its_offset_is_gone),
+    ("source::a_silent_broker_is_no_idle_partition", a_silent_broker_is_no_idle_partition),
     ("source::reads_commands", reads_commands),
     ("source::connects_with_tls_and_scram", connects_with_tls_and_scram),
 ];
@@ -50,7 +52,10 @@ impl Heard {
                 }
             }
             SourceEvent::Idle(name) => *self.idle.entry(name.to_string()).or_default() += 1,
-            SourceEvent::Assigned(names) => self.assigned.extend(names.iter().map(|name| name.to_string())),
+            SourceEvent::Assigned(names) => self.assigned = names.iter().map(|name| name.to_string()).collect(),
+            SourceEvent::Unsure(name) => {
+                self.idle.remove(&*name);
+            }
             SourceEvent::Failed(fault) => self.failed = Some(fault),
             other => panic!("unexpected {other:?}"),
         }
@@ -71,12 +76,12 @@ fn options(cluster: &Cluster, topics: &[&str]) -> Options {
 /// Runs a source until `enough` says so, at most 30 s.
 fn run(options: &Options, positions: &[Position], enough: impl Fn(&Heard) -> bool) -> Heard {
     let (sender, receiver) = bounded(4);
-    with_source(options, positions, sender, |_| listen(&receiver, &enough))
+    with_source(options, positions, sender, || listen(&receiver, &enough))
 }
 
 fn listen(receiver: &Receiver<SourceEvent>, enough: &impl Fn(&Heard) -> bool) -> Heard {
     let mut heard = Heard::default();
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     while !enough(&heard) && heard.failed.is_none() {
         assert!(
             begun.elapsed() < Duration::from_secs(30),
@@ -95,22 +100,15 @@ fn listen(receiver: &Receiver<SourceEvent>, enough: &impl Fn(&Heard) -> bool) ->
 fn with_source<T>(
     options: &Options,
     positions: &[Position],
-    sender: crossbeam::channel::Sender<SourceEvent>,
-    body: impl FnOnce(&AtomicBool) -> T,
+    sender: Sender<SourceEvent>,
+    body: impl FnOnce() -> T,
 ) -> T {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| kafka::run(options, positions, &SystemClock, &sender, &stop));
-        // Also on a panic of the body, or the scope would wait for ever.
-        struct StopOnDrop<'a>(&'a AtomicBool);
-        impl Drop for StopOnDrop<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
-        let _guard = StopOnDrop(&stop);
-        body(&stop)
-    })
+    let clock = Arc::new(SystemClock);
+    let thread = kafka::spawn(options.clone(), positions.to_vec(), clock, Metrics::new(), sender).unwrap();
+    let result = body();
+    thread.stop();
+    thread.join().unwrap();
+    result
 }
 
 fn now() -> i64 {
@@ -173,9 +171,9 @@ fn back_pressure_holds_the_exact_number(cluster: &Cluster) {
     cluster.write(&topic, &records);
     let options = Options { batch_records: 10, ..options(cluster, &[&topic]) };
     let (sender, receiver) = bounded(2);
-    let heard = with_source(&options, &[], sender, |_| {
+    let heard = with_source(&options, &[], sender, || {
         // Nobody takes anything: assignment and one batch fit into the channel, the next batch waits outside.
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         while receiver.len() < 2 {
             assert!(begun.elapsed() < Duration::from_secs(20), "the channel does not fill");
             std::thread::yield_now();
@@ -191,7 +189,7 @@ fn finds_new_partitions(cluster: &Cluster) {
     let topic = cluster.topic("alerts", 1);
     let options = Options { metadata_interval: Millis(300), ..options(cluster, &[&topic]) };
     let (sender, receiver) = bounded(4);
-    let heard = with_source(&options, &[], sender, |_| {
+    let heard = with_source(&options, &[], sender, || {
         listen(&receiver, &|heard: &Heard| heard.idle.len() == 1);
         let more = NewPartitions::new(&topic, 3);
         block_on(cluster.admin().create_partitions([&more], &AdminOptions::new())).unwrap();
@@ -223,6 +221,23 @@ fn stops_or_goes_on_when_its_offset_is_gone(cluster: &Cluster) {
     assert!(heard.failed.unwrap().contains("topic \"never-created\" does not exist"));
 }
 
+fn a_silent_broker_is_no_idle_partition(cluster: &Cluster) {
+    let topic = cluster.topic("alerts", 1);
+    let (sender, receiver) = bounded(4);
+    with_source(&options(cluster, &[&topic]), &[], sender, || {
+        assert!(listen(&receiver, &|heard: &Heard| heard.idle.len() == 1).failed.is_none());
+        cluster.signal("STOP");
+        let mut unsure = false;
+        let begun = Stopwatch::start();
+        while !unsure && begun.elapsed() < Duration::from_secs(20) {
+            unsure = matches!(receiver.recv_timeout(Duration::from_millis(100)), Ok(SourceEvent::Unsure(_)));
+        }
+        cluster.signal("CONT");
+        assert!(unsure, "the partition stays idle although nothing is known of it");
+        assert!(listen(&receiver, &|heard: &Heard| heard.idle.len() == 1).failed.is_none());
+    });
+}
+
 fn reads_commands(cluster: &Cluster) {
     let topic = cluster.topic("commands", 1);
     let options =
@@ -238,17 +253,15 @@ fn reads_commands(cluster: &Cluster) {
     writer.append(&command(2)).unwrap();
     let read = |next: u64, wanted: usize| -> Vec<(Command, u64)> {
         let (sender, receiver) = bounded(4);
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| commands::run(&options, next, &sender, &stop));
-            let take = || match receiver.recv_timeout(Duration::from_secs(20)) {
-                Ok(SourceEvent::Command { command, next }) => Some((command, next)),
-                _ => None,
-            };
-            let taken = (0..wanted).filter_map(|_| take()).collect();
-            stop.store(true, Ordering::Relaxed);
-            taken
-        })
+        let thread = commands::spawn(options.clone(), next, sender).unwrap();
+        let take = || match receiver.recv_timeout(Duration::from_secs(20)) {
+            Ok(SourceEvent::Command { command, next }) => Some((command, next)),
+            _ => None,
+        };
+        let taken = (0..wanted).filter_map(|_| take()).collect();
+        thread.stop();
+        thread.join().unwrap();
+        taken
     };
     assert_eq!(read(0, 2), [(command(1), 1), (command(2), 3)]);
     assert_eq!(read(1, 1), [(command(2), 3)]);

@@ -17,6 +17,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
+use crate::metrics::{Metric, Metrics};
 use crate::model::time::Timestamp;
 use crate::pipeline::sink::kafka::records::{OWNER_KEY, Outgoing, StateKey, of_epoch};
 use crate::pipeline::sink::kafka::state_log::{Entry, StateLog};
@@ -103,6 +104,7 @@ pub struct KafkaSink {
     trimmed_to: i64,
     /// Offsets committed to the group.
     committed: BTreeMap<(String, i32), u64>,
+    metrics: Metrics,
     hook: Hook,
 }
 
@@ -111,7 +113,7 @@ impl KafkaSink {
     ///
     /// # Errors
     /// When the settings are not accepted.
-    pub fn new(options: Options) -> Result<Self, String> {
+    pub fn new(options: Options, metrics: Metrics) -> Result<Self, String> {
         let mut config = options.connection.consumer("sink", &options.group);
         config.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
         let lookout: BaseConsumer<Health> =
@@ -137,6 +139,7 @@ impl KafkaSink {
             safe_from: 0,
             trimmed_to: 0,
             committed: BTreeMap::new(),
+            metrics,
             hook,
         })
     }
@@ -334,7 +337,7 @@ impl EpochSink for KafkaSink {
         let Some(producer) = &self.producer else {
             return Err(CommitError::Unknown("there is no producer".to_owned()));
         };
-        match self.transact(producer, epoch) {
+        let outcome = match self.transact(producer, epoch) {
             Ok(offset) => {
                 self.note_commit(epoch, offset);
                 Ok(Committed { epoch: epoch.number })
@@ -348,7 +351,14 @@ impl EpochSink for KafkaSink {
                 self.producer = None;
                 Err(CommitError::Unknown(fault))
             }
-        }
+        };
+        let result = match &outcome {
+            Ok(_) => "committed",
+            Err(CommitError::Aborted(_) | CommitError::Fatal(_)) => "aborted",
+            Err(CommitError::Unknown(_) | CommitError::Fenced(_)) => "unknown",
+        };
+        self.metrics.counter(Metric::Transactions, &[result]).increment(1);
+        outcome
     }
 
     fn recover(&mut self) -> Result<u64, CommitError> {
@@ -357,9 +367,11 @@ impl EpochSink for KafkaSink {
             self.catch_up()?;
         }
         if let Some(owner) = &self.shut_out_by {
+            self.metrics.counter(Metric::Transactions, &["fenced"]).increment(1);
             return Err(CommitError::Fenced(format!("instance {owner} owns the state now")));
         }
         self.take_over().map_err(|trouble| CommitError::Unknown(trouble.into_text()))?;
+        self.metrics.counter(Metric::ProducerRecreated, &["trouble"]).increment(1);
         // Between the look and the take-over another may have come and gone: then our state is not the last.
         self.catch_up()?;
         if let Some(owner) = &self.shut_out_by {

@@ -1,7 +1,7 @@
 //! The commands topic as a source: one partition, one command a record, read in order.
 
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam::channel::Sender;
@@ -16,6 +16,7 @@ use crate::pipeline::source::SourceEvent;
 use crate::pipeline::source::kafka::connection::Connection;
 use crate::pipeline::source::kafka::health::Health;
 use crate::pipeline::source::kafka::partitions::close;
+use crate::pipeline::source::thread::{Outlet, SourceThread};
 
 /// How long one poll waits.
 const TURN: Duration = Duration::from_millis(100);
@@ -31,23 +32,27 @@ pub struct Options {
     pub topic: String,
 }
 
-/// Reads commands from position `next` on, until `stop` is set or nobody listens any more.
+/// Starts the thread `source-commands`, which hands on every command from position `from` on.
 ///
-/// A record that is no command is passed over with a warning: its position goes on with the next command.
-pub fn run(options: &Options, next: u64, events: &Sender<SourceEvent>, stop: &AtomicBool) {
-    if let Err(fault) = read(options, next, events, stop) {
-        let _ = events.send(SourceEvent::Failed(format!("commands from topic {:?}: {fault}", options.topic)));
-    }
+/// A record that is no command is skipped with a warning: a person gave it and sees that nothing happens.
+///
+/// # Errors
+/// When the system refuses a thread. Faults of the topic are told as `SourceEvent::Failed`.
+pub fn spawn(options: Options, from: u64, events: Sender<SourceEvent>) -> io::Result<SourceThread> {
+    SourceThread::spawn("source-commands", events, move |outlet| match read(&options, from, outlet) {
+        Ok(()) => Ok(()),
+        Err(fault) => outlet.send(SourceEvent::Failed(format!("topic {:?}: {fault}", options.topic))),
+    })
 }
 
-fn read(options: &Options, next: u64, events: &Sender<SourceEvent>, stop: &AtomicBool) -> Result<(), KafkaError> {
+fn read(options: &Options, next: u64, outlet: &Outlet) -> Result<(), KafkaError> {
     let config = options.connection.consumer("commands", &options.group);
     let consumer = Arc::new(config.create_with_context::<_, BaseConsumer<Health>>(Health::default())?);
     let start = i64::try_from(next).ok().filter(|offset| *offset > 0).map_or(Offset::Beginning, Offset::Offset);
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&options.topic, 0, start)?;
     consumer.assign(&list)?;
-    let result = follow(&consumer, options, next, events, stop);
+    let result = follow(&consumer, options, next, outlet);
     close(consumer);
     result
 }
@@ -56,10 +61,9 @@ fn follow(
     consumer: &BaseConsumer<Health>,
     options: &Options,
     mut next: u64,
-    events: &Sender<SourceEvent>,
-    stop: &AtomicBool,
+    outlet: &Outlet,
 ) -> Result<(), KafkaError> {
-    while !stop.load(Ordering::Relaxed) {
+    while outlet.check().is_ok() {
         let message = match consumer.poll(TURN) {
             None => continue,
             Some(Ok(message)) => message,
@@ -83,7 +87,7 @@ fn follow(
         next = offset + 1;
         match serde_json::from_slice::<Command>(message.payload().unwrap_or_default()) {
             Ok(command) => {
-                if events.send(SourceEvent::Command { command, next }).is_err() {
+                if outlet.send(SourceEvent::Command { command, next }).is_err() {
                     return Ok(());
                 }
             }

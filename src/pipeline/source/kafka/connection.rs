@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// How to reach a cluster.
@@ -73,40 +74,45 @@ impl Mechanism {
     }
 }
 
-/// Settings that `options` must not touch, by exact name or by prefix ending in `*`, and why.
-const REFUSED: [(&str, &str); 32] = [
-    ("bootstrap.servers", "set `brokers` instead"),
-    ("metadata.broker.list", "set `brokers` instead"),
-    ("client.id", "tidegate names its clients itself"),
-    ("security.protocol", "follows from `tls` and `sasl`"),
-    ("sasl.mechanism", "set `sasl.mechanism` of the connection instead"),
-    ("sasl.mechanisms", "set `sasl.mechanism` of the connection instead"),
-    ("sasl.username", "set `sasl.user` of the connection instead"),
-    ("sasl.password", "set `sasl.password` of the connection instead"),
-    ("ssl.ca.*", "set `tls.ca` of the connection instead"),
-    ("ssl.certificate.*", "set `tls.certificate` of the connection instead"),
-    ("ssl.key.*", "set `tls.key` of the connection instead"),
-    ("enable.ssl.certificate.verification", "an unverified broker could read and forge everything"),
-    ("ssl.endpoint.identification.algorithm", "an unverified broker could read and forge everything"),
-    ("plugin.library.paths", "foreign code is not loaded"),
-    ("group.*", "positions are kept in the state, partitions are taken without a group protocol"),
-    ("partition.assignment.strategy", "partitions are taken without a group protocol"),
-    ("enable.auto.*", "offsets are committed inside the transaction of an epoch only"),
-    ("auto.offset.reset", "set `on_offset_lost` of the source instead"),
-    ("isolation.level", "what an aborted transaction wrote must not be read"),
-    ("enable.partition.eof", "the end of the state topic is recognised by it"),
-    ("statistics.interval.ms", "idle partitions and lost requests are recognised by it"),
-    ("fetch.wait.max.ms", "idle partitions are recognised by it"),
-    ("allow.auto.create.topics", "topics are created by `tidegate topics create` only"),
+/// Properties that hold the delivery promise up or that have a key of their own; setting them would undo either. By exact
+/// name, or by a prefix that ends in `*`.
+const REFUSED: [(&str, &str); 36] = [
+    ("acks", "the delivery promise needs it as it is"),
+    ("allow.auto.create.topics", "topics are made by `tidegate topics create`"),
+    ("auto.commit.enable", "the delivery promise needs it as it is"),
+    ("auto.offset.reset", "set on_offset_lost of the source"),
+    ("bootstrap.servers", "set kafka.brokers"),
     ("check.crcs", "damaged records must be noticed"),
-    ("transactional.id", "set `transactional_id` of the sink instead"),
-    ("transaction.timeout.ms", "a stopped instance must not block readers for long"),
-    ("message.timeout.ms", "must stay below the time-out of the transaction"),
-    ("delivery.timeout.ms", "must stay below the time-out of the transaction"),
-    ("enable.idempotence", "exactly-once rests on it"),
-    ("acks", "exactly-once rests on it"),
-    ("request.required.acks", "exactly-once rests on it"),
-    ("max.in.flight*", "the order of state blocks rests on it"),
+    ("client.id", "tidegate names its clients itself"),
+    ("delivery.timeout.ms", "it must stay below the time-out of the transaction"),
+    ("enable.auto.commit", "the delivery promise needs it as it is"),
+    ("enable.auto.offset.store", "the delivery promise needs it as it is"),
+    ("enable.idempotence", "the delivery promise needs it as it is"),
+    ("enable.partition.eof", "idle partitions are noticed by it"),
+    ("enable.ssl.certificate.verification", "an unverified broker could be anybody; set kafka.tls.ca"),
+    ("fetch.wait.max.ms", "idle partitions are noticed by it"),
+    ("group.id", "set kafka.namespace"),
+    ("isolation.level", "the delivery promise needs it as it is"),
+    ("message.timeout.ms", "it must stay below the time-out of the transaction"),
+    ("metadata.broker.list", "set kafka.brokers"),
+    ("partition.assignment.strategy", "the delivery promise needs it as it is"),
+    ("plugin.library.paths", "foreign code is not loaded"),
+    ("request.required.acks", "the delivery promise needs it as it is"),
+    ("sasl.mechanism", "set kafka.sasl.mechanism"),
+    ("sasl.mechanisms", "set kafka.sasl.mechanism"),
+    ("sasl.password", "set kafka.sasl.password"),
+    ("sasl.username", "set kafka.sasl.username"),
+    ("security.protocol", "it follows from kafka.tls and kafka.sasl"),
+    ("ssl.ca.location", "set kafka.tls.ca"),
+    ("ssl.certificate.location", "set kafka.tls.certificate"),
+    ("ssl.endpoint.identification.algorithm", "an unverified broker could be anybody"),
+    ("ssl.key.location", "set kafka.tls.key"),
+    ("ssl.key.password", "set kafka.tls.key_password"),
+    ("statistics.interval.ms", "idle partitions are noticed by it"),
+    ("transaction.timeout.ms", "a stopped instance must not hold up readers for long"),
+    ("transactional.id", "set kafka.namespace"),
+    ("group.*", "the delivery promise needs it as it is"),
+    ("max.in.flight*", "the delivery promise needs it as it is"),
 ];
 
 /// Why a free option is refused; `None` if it may be set.
@@ -117,6 +123,18 @@ pub fn refused_option(name: &str) -> Option<&'static str> {
         None => name == known,
     };
     REFUSED.iter().find(|(known, _)| is(known)).map(|(_, reason)| *reason)
+}
+
+/// Whether the library takes this option. Does not connect.
+///
+/// # Errors
+/// What is wrong, in its own words: the name is unknown, or the value out of range.
+pub fn check_option(name: &str, value: &str) -> Result<(), String> {
+    match ClientConfig::new().set(name, value).create_native_config() {
+        Ok(_) => Ok(()),
+        Err(KafkaError::ClientConfig(_, fault, ..)) => Err(fault.trim().to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl Connection {
@@ -197,20 +215,6 @@ impl Connection {
         config
     }
 
-    /// Whether the library accepts these settings; the fault in its own words if not. Does not connect.
-    ///
-    /// # Errors
-    /// When a setting is unknown, has a value out of range, or does not fit the others.
-    pub fn check(&self) -> Result<(), String> {
-        match self.consumer("check", "check").create_native_config() {
-            Ok(_) => Ok(()),
-            Err(rdkafka::error::KafkaError::ClientConfig(_, fault, name, value)) => {
-                Err(format!("{}: {name} = {value:?}", fault.trim()))
-            }
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
     fn protocol(&self) -> &'static str {
         match (&self.tls, &self.sasl) {
             (None, None) => "PLAINTEXT",
@@ -252,12 +256,9 @@ mod tests {
         };
         let connection = with("linger.ms", "50");
         assert_eq!(connection.producer("sink", "id").get("linger.ms"), Some("50"));
-        assert_eq!(connection.check(), Ok(()));
-        assert_eq!(
-            with("lingerms", "50").check(),
-            Err("No such configuration property: \"lingerms\": lingerms = \"50\"".to_owned())
-        );
-        assert!(with("linger.ms", "minus one").check().is_err());
+        assert_eq!(check_option("linger.ms", "50"), Ok(()));
+        assert_eq!(check_option("lingerms", "50"), Err("No such configuration property: \"lingerms\"".to_owned()));
+        assert!(check_option("linger.ms", "minus one").is_err());
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub(crate) struct Health {
 /// The ends of partitions, as of one report.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Snapshot {
-    /// By topic and partition: whether everything that was written had been fetched.
-    at_end: BTreeMap<String, BTreeMap<i32, bool>>,
+    /// By topic and partition: whether everything that was written had been fetched, and the high watermark.
+    ends: BTreeMap<String, BTreeMap<i32, (bool, i64)>>,
 }
 
 impl Health {
@@ -38,7 +38,16 @@ impl Health {
 impl Snapshot {
     /// Whether everything that was written to the partition had been fetched, as far as its broker was heard of.
     pub(super) fn is_at_end(&self, topic: &str, partition: i32) -> bool {
-        self.at_end.get(topic).and_then(|partitions| partitions.get(&partition)).copied().unwrap_or(false)
+        self.of(topic, partition).is_some_and(|(at_end, _)| at_end)
+    }
+
+    /// The high watermark, if it is known.
+    pub(super) fn end(&self, topic: &str, partition: i32) -> Option<u64> {
+        self.of(topic, partition).and_then(|(_, end)| u64::try_from(end).ok())
+    }
+
+    fn of(&self, topic: &str, partition: i32) -> Option<(bool, i64)> {
+        self.ends.get(topic)?.get(&partition).copied()
     }
 
     fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
@@ -55,8 +64,10 @@ impl Snapshot {
                 && partition.eof_offset >= 0
                 && partition.eof_offset >= partition.hi_offset
         };
-        let topic = |topic: Topic| topic.partitions.into_iter().map(|(number, p)| (number, at_end(&p))).collect();
-        Ok(Self { at_end: report.topics.into_iter().map(|(name, t)| (name, topic(t))).collect() })
+        let of = |topic: Topic| {
+            topic.partitions.into_iter().map(|(number, p)| (number, (at_end(&p), p.hi_offset))).collect()
+        };
+        Ok(Self { ends: report.topics.into_iter().map(|(name, topic)| (name, of(topic))).collect() })
     }
 }
 
@@ -139,6 +150,7 @@ mod tests {
         );
         let snapshot = Snapshot::parse(json.as_bytes()).unwrap();
         assert_eq!(snapshot.is_at_end("alerts", 3), expected, "{broker:?} {partition:?}");
+        assert_eq!(snapshot.end("alerts", 3), u64::try_from(partition.2).ok());
         assert!(!snapshot.is_at_end("alerts", -1));
         assert!(!snapshot.is_at_end("other", 3));
     }

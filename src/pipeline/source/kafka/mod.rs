@@ -8,19 +8,24 @@
 
 pub mod commands;
 pub mod connection;
+mod gauges;
 pub(crate) mod health;
 mod lane;
 pub(crate) mod partitions;
 mod reader;
 
-use std::sync::atomic::AtomicBool;
+use std::io;
+use std::sync::Arc;
 
 use crossbeam::channel::Sender;
 
+use crate::metrics::Metrics;
 use crate::model::alert::Format;
 use crate::model::time::{Clock, Millis};
 use crate::pipeline::source::kafka::connection::Connection;
+use crate::pipeline::source::kafka::gauges::Gauges;
 use crate::pipeline::source::kafka::reader::{Reader, Stop};
+use crate::pipeline::source::thread::SourceThread;
 use crate::pipeline::source::{Position, SourceEvent};
 
 /// What a Kafka source is told.
@@ -86,20 +91,26 @@ pub enum OnOffsetLost {
     Earliest,
 }
 
-/// Reads until `stop` is set or nobody listens any more. Faults are told as `SourceEvent::Failed`.
+/// Starts a thread `source-NAME`.
 ///
 /// `positions` is the restored state; positions of other sources are passed over. A partition without one starts at its
-/// beginning, be it new or the first start.
-pub fn run(
-    options: &Options,
-    positions: &[Position],
-    clock: &dyn Clock,
-    events: &Sender<SourceEvent>,
-    stop: &AtomicBool,
-) {
-    let result = Reader::open(options, positions, clock, events, stop).and_then(Reader::read);
-    if let Err(Stop::Failed(fault)) = result {
-        // If nobody listens any more, nobody needs to know.
-        let _ = events.send(SourceEvent::Failed(format!("source {}: {fault}", options.name)));
-    }
+/// beginning, be it new or the first start. Faults are told as `SourceEvent::Failed`.
+///
+/// # Errors
+/// When the system refuses a thread.
+pub fn spawn(
+    options: Options,
+    positions: Vec<Position>,
+    clock: Arc<dyn Clock + Sync>,
+    metrics: Metrics,
+    events: Sender<SourceEvent>,
+) -> io::Result<SourceThread> {
+    SourceThread::spawn(&format!("source-{}", options.name), events, move |outlet| {
+        let gauges = Gauges::new(metrics, &options.name);
+        let reader = Reader::open(&options, &positions, &*clock, gauges, outlet);
+        match reader.and_then(Reader::read) {
+            Ok(()) | Err(Stop::Asked) => Ok(()),
+            Err(Stop::Failed(fault)) => outlet.send(SourceEvent::Failed(fault)),
+        }
+    })
 }

@@ -1,7 +1,6 @@
 //! Taking partitions: finding them, starting each where it must, giving each a queue of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam::channel::bounded;
@@ -64,9 +63,7 @@ impl Reader<'_> {
     ) -> Result<Option<Vec<(String, i32)>>, Stop> {
         let mut found = Vec::new();
         for topic in &self.options.topics {
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(Stop::Asked);
-            }
+            self.outlet.check()?;
             let metadata = match consumer.fetch_metadata(Some(&topic.name), REQUEST_TIMEOUT) {
                 Ok(metadata) => metadata,
                 Err(error) => {
@@ -127,13 +124,15 @@ impl Reader<'_> {
 
     /// Gives each new lane a queue of its own, and tells the sequencer.
     fn give_queues(&mut self, consumer: &Arc<BaseConsumer<Health>>, lanes: Vec<Lane>) -> Result<(), Stop> {
-        let names = lanes.iter().map(|lane| Arc::clone(&lane.name)).collect::<Vec<_>>();
-        tracing::info!(source = self.options.name, partitions = names.len(), "partitions taken");
+        tracing::info!(source = self.options.name, partitions = lanes.len(), "partitions taken");
         for lane in lanes {
             self.queues.push(self.queue_for(&lane, consumer)?);
+            self.gauges.add(&lane);
             self.lanes.push(lane);
         }
         self.drain_main_queue(consumer)?;
+        // All of them, the old ones too: what is not named is taken for no longer read.
+        let names = self.lanes.iter().map(|lane| Arc::clone(&lane.name)).collect();
         self.send(SourceEvent::Assigned(names))
     }
 

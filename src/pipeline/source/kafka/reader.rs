@@ -1,20 +1,21 @@
 //! The loop of a Kafka source: serve the client library, take what the lanes allow, hand it on in batches.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, SendTimeoutError, Sender, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use crate::model::time::{Clock, Stopwatch, Timestamp};
-use crate::pipeline::source::kafka::health::Health;
+use crate::pipeline::source::kafka::gauges::Gauges;
+use crate::pipeline::source::kafka::health::{Health, Snapshot};
 use crate::pipeline::source::kafka::lane::{self, Change, Lane};
 use crate::pipeline::source::kafka::partitions::close;
 use crate::pipeline::source::kafka::{OnOffsetLost, Options};
+use crate::pipeline::source::thread::{Closed, Outlet};
 use crate::pipeline::source::{Batch, Position, RecordRef, SourceEvent};
 
 /// How long the thread waits at most before it looks around again: for new records, for room in the channel.
@@ -29,12 +30,18 @@ pub(super) enum Stop {
     Failed(String),
 }
 
+impl From<Closed> for Stop {
+    fn from(_: Closed) -> Self {
+        Self::Asked
+    }
+}
+
 pub(super) struct Reader<'a> {
     pub(super) options: &'a Options,
     pub(super) positions: &'a [Position],
     clock: &'a dyn Clock,
-    events: &'a Sender<SourceEvent>,
-    pub(super) stop: &'a AtomicBool,
+    pub(super) outlet: &'a Outlet,
+    pub(super) gauges: Gauges,
     /// Dropped before the consumer, to which they belong.
     pub(super) queues: Vec<PartitionQueue<Health>>,
     pub(super) lanes: Vec<Lane>,
@@ -52,15 +59,15 @@ impl<'a> Reader<'a> {
         options: &'a Options,
         positions: &'a [Position],
         clock: &'a dyn Clock,
-        events: &'a Sender<SourceEvent>,
-        stop: &'a AtomicBool,
+        gauges: Gauges,
+        outlet: &'a Outlet,
     ) -> Result<Self, Stop> {
         let mut reader = Self {
             options,
             positions,
             clock,
-            events,
-            stop,
+            outlet,
+            gauges,
             queues: Vec::new(),
             lanes: Vec::new(),
             consumer: None,
@@ -88,9 +95,7 @@ impl<'a> Reader<'a> {
     pub(super) fn read(mut self) -> Result<(), Stop> {
         let consumer = self.consumer.clone().ok_or(Stop::Asked)?;
         loop {
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
+            self.outlet.check()?;
             self.serve(&consumer)?;
             if self.since_metadata.elapsed() >= self.options.metadata_interval.to_duration() {
                 self.since_metadata = Stopwatch::start();
@@ -99,17 +104,7 @@ impl<'a> Reader<'a> {
             let report = consumer.context().take();
             self.gather(&consumer)?;
             if let Some(report) = report {
-                self.flush()?;
-                for index in 0..self.lanes.len() {
-                    let Some(lane) = self.lanes.get_mut(index) else { continue };
-                    let change = lane.judge(report.is_at_end(&lane.topic, lane.partition));
-                    let name = Arc::clone(&lane.name);
-                    match change {
-                        Some(Change::Idle) => self.send(SourceEvent::Idle(name))?,
-                        Some(Change::Unsure) => self.send(SourceEvent::Assigned(vec![name]))?,
-                        None => {}
-                    }
-                }
+                self.judge(&report)?;
             }
             if self.batch.records.is_empty() {
                 // A bell that rings too often costs a round, one that does not ring costs a turn: nothing is lost.
@@ -118,6 +113,26 @@ impl<'a> Reader<'a> {
                 self.flush()?;
             }
         }
+    }
+
+    /// Tells which partitions are idle, and counts where they stand.
+    fn judge(&mut self, report: &Snapshot) -> Result<(), Stop> {
+        self.flush()?;
+        let now = self.clock.now();
+        let limit = lane::limit(&self.lanes, self.options.ahead);
+        self.gauges.waiting(self.lanes.iter().filter(|lane| !lane.may_go_on(limit)).count());
+        for index in 0..self.lanes.len() {
+            let Some(lane) = self.lanes.get_mut(index) else { continue };
+            let change = lane.judge(report.is_at_end(&lane.topic, lane.partition));
+            self.gauges.stands(index, lane, report.end(&lane.topic, lane.partition), now);
+            let name = Arc::clone(&lane.name);
+            match change {
+                Some(Change::Idle) => self.send(SourceEvent::Idle(name))?,
+                Some(Change::Unsure) => self.send(SourceEvent::Unsure(name))?,
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     /// Serves logs, statistics and errors. Records come this way only if they were fetched before their lane existed.
@@ -222,7 +237,9 @@ impl<'a> Reader<'a> {
             time,
             format: lane.format,
         };
-        self.batch.push(message.payload().unwrap_or_default(), at);
+        let bytes = message.payload().unwrap_or_default();
+        self.batch.push(bytes, at);
+        self.gauges.took(index, bytes.len());
         true
     }
 
@@ -287,21 +304,15 @@ impl<'a> Reader<'a> {
         self.send(SourceEvent::Records(batch))
     }
 
-    /// Waits for room; logs and errors are served meanwhile.
+    /// Waits for room; what the library reports is served meanwhile, or it would pile up.
     pub(super) fn send(&mut self, mut event: SourceEvent) -> Result<(), Stop> {
-        loop {
-            match self.events.send_timeout(event, TURN) {
-                Ok(()) => return Ok(()),
-                Err(SendTimeoutError::Disconnected(_)) => return Err(Stop::Asked),
-                Err(SendTimeoutError::Timeout(unsent)) => event = unsent,
-            }
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(Stop::Asked);
-            }
+        while let Some(unsent) = self.outlet.offer(event)? {
+            event = unsent;
             if let Some(consumer) = self.consumer.clone() {
                 self.serve(&consumer)?;
             }
         }
+        Ok(())
     }
 }
 
