@@ -55,3 +55,4 @@ pub fn main() -> ExitCode {
         ExitCode::from(FAILED)
     })
 }
+pub mod topics;

@@ -97,7 +97,9 @@ impl Sequencer {
             .sources
             .iter()
             .enumerate()
-            .filter(|(_, source)| source.options.lossy_when_unread && source.clock != Timestamp::MIN && source.clock < now)
+            .filter(|(_, source)| {
+                source.options.lossy_when_unread && source.clock != Timestamp::MIN && source.clock < now
+            })
             .map(|(index, source)| StepKind::Unread { source: SourceIndex(index as u8), by: now - source.clock })
             .collect();
         let mut chunk = self.tick(now);
@@ -118,7 +120,12 @@ impl Sequencer {
     ///
     /// # Errors
     /// When the source cannot go on.
-    pub fn take(&mut self, source: SourceIndex, event: SourceEvent, now: Timestamp) -> Result<Option<Chunk>, SourceFailed> {
+    pub fn take(
+        &mut self,
+        source: SourceIndex,
+        event: SourceEvent,
+        now: Timestamp,
+    ) -> Result<Option<Chunk>, SourceFailed> {
         let at = usize::from(source.0);
         let Some(state) = self.sources.get_mut(at) else { return Ok(None) };
         match event {
@@ -134,6 +141,11 @@ impl Sequencer {
             SourceEvent::Idle(name) => {
                 let fresh = Partition { clock: Timestamp::MIN, idle: true, next: 0 };
                 state.partitions.entry(name).or_insert(fresh).idle = true;
+            }
+            SourceEvent::Unsure(name) => {
+                if let Some(partition) = state.partitions.get_mut(&name) {
+                    partition.idle = false;
+                }
             }
             SourceEvent::Unread { from, to } => {
                 self.refusing.store(false, Ordering::Release);

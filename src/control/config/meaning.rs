@@ -9,10 +9,11 @@ use serde_json::{Map, Value, json};
 use siphasher::sip::SipHasher13;
 
 use crate::control::config::duration::{show, show_size};
-use crate::control::config::{Config, Http, Kafka, LogFormat, OnOffsetLost, SourceConfig, SourceKind, Store};
+use crate::control::config::{Config, Http, Kafka, LogFormat, SourceConfig, SourceKind, Store};
 use crate::model::alert::Severity;
 use crate::model::time::Millis;
 use crate::pipeline::options::{Identity, ResolveAfter, SourceOptions, WindowKind, WindowRule};
+use crate::pipeline::source::kafka::OnOffsetLost;
 
 /// The stable hash of a meaning.
 pub(super) fn hash(meaning: &Value) -> u64 {

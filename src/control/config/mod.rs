@@ -6,13 +6,13 @@
 mod check;
 pub mod duration;
 pub mod fault;
+mod kafka;
 mod meaning;
 mod raw;
 pub mod reload;
 mod secret;
 mod section;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -28,6 +28,8 @@ use crate::control::server::TlsFiles;
 use crate::model::alert::Format;
 use crate::model::time::Millis;
 use crate::pipeline::options::Options;
+use crate::pipeline::source::kafka::connection::Connection;
+use crate::pipeline::source::kafka::{OnOffsetLost, Topic};
 
 /// Everything that can be set, as meant.
 #[derive(Clone, Debug)]
@@ -96,7 +98,7 @@ pub enum Store {
 #[derive(Clone, Debug)]
 pub struct Kafka {
     /// How to reach it.
-    pub connection: KafkaConnection,
+    pub connection: Connection,
     /// Prefix of our topics; the name of our consumer group and transactional id.
     pub namespace: String,
 }
@@ -111,69 +113,6 @@ impl Kafka {
 
 /// The purposes of our own topics; `Kafka::topic` makes the names.
 pub const KAFKA_TOPICS: [&str; 4] = ["incidents", "state", "dead-letters", "commands"];
-
-/// How to reach a Kafka cluster.
-#[derive(Clone, Debug)]
-pub struct KafkaConnection {
-    /// `host:port` of some brokers; the others are learnt from them.
-    pub brokers: Vec<String>,
-    /// Encryption; `None` means plain text.
-    pub tls: Option<KafkaTls>,
-    /// Authentication by name and password.
-    pub sasl: Option<KafkaSasl>,
-    /// Further librdkafka settings; none that the delivery promise rests on, none that is secret.
-    pub options: BTreeMap<String, String>,
-}
-
-/// Encryption towards the brokers.
-#[derive(Clone, Debug, Default)]
-pub struct KafkaTls {
-    /// Authorities to trust, PEM; `None` means those of the operating system.
-    pub ca: Option<PathBuf>,
-    /// Our own certificate, PEM.
-    pub certificate: Option<PathBuf>,
-    /// Its private key, PEM.
-    pub key: Option<PathBuf>,
-    /// What the key is encrypted with.
-    pub key_password: Option<SecretString>,
-}
-
-/// Authentication towards the brokers by name and password.
-#[derive(Clone, Debug)]
-pub struct KafkaSasl {
-    /// How the password is proven.
-    pub mechanism: KafkaMechanism,
-    /// Who we are.
-    pub user: String,
-    /// The password.
-    pub password: SecretString,
-}
-
-/// How a password is proven to the brokers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KafkaMechanism {
-    /// Sent as it is.
-    Plain,
-    /// Challenge and response with SHA-256.
-    ScramSha256,
-    /// Challenge and response with SHA-512.
-    ScramSha512,
-}
-
-impl KafkaMechanism {
-    /// Every mechanism, in the order of the documentation.
-    pub const ALL: [Self; 3] = [Self::ScramSha512, Self::ScramSha256, Self::Plain];
-
-    /// The word used in configuration and by Kafka.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "PLAIN",
-            Self::ScramSha256 => "SCRAM-SHA-256",
-            Self::ScramSha512 => "SCRAM-SHA-512",
-        }
-    }
-}
 
 /// A source and how it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,24 +146,6 @@ pub struct KafkaSource {
     pub topics: Vec<Topic>,
     /// What to do when the next offset no longer exists.
     pub on_offset_lost: OnOffsetLost,
-}
-
-/// A topic and what is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topic {
-    /// Its name.
-    pub name: String,
-    /// Format of its records.
-    pub format: Format,
-}
-
-/// What to do when the next offset no longer exists (retention deleted it, or the topic was made anew).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnOffsetLost {
-    /// Stop and say so: a person decides.
-    Stop,
-    /// Go on with the oldest record there is.
-    Earliest,
 }
 
 /// A file to read.

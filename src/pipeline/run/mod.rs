@@ -178,7 +178,8 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         workers.push(spawn(format!("shard-{index}"), running.clone(), move || worker.run(n_sources)));
     }
     for index in 0..n_decoders {
-        let exchange = crate::pipeline::exchange::Exchange::new(options.clone(), start.key, start.placement.clone(), true);
+        let exchange =
+            crate::pipeline::exchange::Exchange::new(options.clone(), start.key, start.placement.clone(), true);
         let worker = work::DecodeWorker {
             exchange,
             chunks: chunks.clone(),

@@ -1,5 +1,6 @@
 //! What makes an epoch durable, atomically: the only edge between the pipeline and storage.
 
+pub mod kafka;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod samples;

@@ -5,6 +5,7 @@
 
 pub mod commands;
 pub mod file;
+pub mod kafka;
 pub mod lines;
 pub mod stdin;
 pub mod thread;
@@ -144,6 +145,9 @@ pub enum SourceEvent {
     Revoked(Vec<PartitionName>),
     /// Nothing is left to read in this partition now: its clock is the wall clock until the next record.
     Idle(PartitionName),
+    /// It is not known any more whether something is left in this partition (its broker is slow or gone): its clock stands
+    /// at its last record until the next record or `Idle`.
+    Unsure(PartitionName),
     /// Nobody could send for this time (the daemon was down, or refused): deadlines of a lossy source move by it.
     Unread {
         /// Start of the time.

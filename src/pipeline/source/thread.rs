@@ -99,13 +99,23 @@ impl Outlet {
     /// When the source is to end; the event is dropped then.
     pub fn send(&self, event: SourceEvent) -> Result<(), Closed> {
         let mut event = event;
-        loop {
-            self.check()?;
-            match self.events.send_timeout(event, STOP_CHECK) {
-                Ok(()) => return Ok(()),
-                Err(SendTimeoutError::Timeout(unsent)) => event = unsent,
-                Err(SendTimeoutError::Disconnected(_)) => return Err(Closed),
-            }
+        while let Some(unsent) = self.offer(event)? {
+            event = unsent;
+        }
+        Ok(())
+    }
+
+    /// As `send`, but gives the event back when the channel stays full for a while, for sources that have to look after
+    /// something else meanwhile.
+    ///
+    /// # Errors
+    /// When the source is to end; the event is dropped then.
+    pub fn offer(&self, event: SourceEvent) -> Result<Option<SourceEvent>, Closed> {
+        self.check()?;
+        match self.events.send_timeout(event, STOP_CHECK) {
+            Ok(()) => Ok(None),
+            Err(SendTimeoutError::Timeout(unsent)) => Ok(Some(unsent)),
+            Err(SendTimeoutError::Disconnected(_)) => Err(Closed),
         }
     }
 

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use crate::control::config::check::{ANY_LENGTH, identity};
 use crate::control::config::section::{Section, Value};
-use crate::control::config::{
-    FileSource, KAFKA_TOPICS, Kafka, KafkaSource, OnOffsetLost, SourceConfig, SourceKind, Topic,
-};
+use crate::control::config::{FileSource, KAFKA_TOPICS, Kafka, KafkaSource, SourceConfig, SourceKind};
 use crate::model::alert::Format;
 use crate::model::time::Millis;
 use crate::pipeline::options::{Identity, RecordTime, SourceOptions};
+use crate::pipeline::source::kafka::{OnOffsetLost, Topic};
 
 /// A source is numbered by a byte, and each has a thread.
 const MAX_SOURCES: usize = 64;

@@ -1,0 +1,367 @@
+//! One transactional producer, and calls on it that end in time whatever the client library does.
+//!
+//! The library's transaction calls block, and some of them without limit (librdkafka 5456: sending offsets while the
+//! group coordinator is down ignores its time-out). So they run on a thread of their own; when the deadline passes, the
+//! producer is left behind with its thread, and whoever takes its place fences it at the broker.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Message as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::util::Timeout;
+use rdkafka::{Offset, TopicPartitionList};
+use serde::Deserialize;
+
+use crate::model::time::Stopwatch;
+use crate::pipeline::sink::kafka::records::{Outgoing, REPORT_OFFSET};
+use crate::pipeline::source::kafka::health;
+
+/// How long one turn of waiting is; each serves what the library reports and feeds the watchdog.
+const TURN: Duration = Duration::from_millis(1);
+/// A call of `init` after this long is repeated, with the watchdog fed in between.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Fed whenever something is waited for.
+pub(super) type Hook = Arc<dyn Fn() + Send + Sync>;
+
+/// What went wrong, as what has to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Abort the transaction; then the same may be sent again.
+    Abort(String),
+    /// The same call may be made again.
+    Again(String),
+    /// The producer cannot be used any more, and what became of the transaction is not known.
+    Unknown(String),
+    /// Abort the transaction, and do not send the same again: it will never be taken.
+    Hopeless(String),
+}
+
+impl Trouble {
+    pub(super) fn into_text(self) -> String {
+        match self {
+            Self::Abort(text) | Self::Again(text) | Self::Unknown(text) | Self::Hopeless(text) => text,
+        }
+    }
+}
+
+/// The blocking calls.
+pub(super) enum Call {
+    Init,
+    Begin,
+    Offsets(TopicPartitionList, ConsumerGroupMetadata),
+    Commit,
+    Abort,
+}
+
+pub(super) struct Transactions {
+    producer: Arc<BaseProducer<Reports>>,
+    calls: Sender<Call>,
+    answers: Receiver<KafkaResult<()>>,
+}
+
+impl Transactions {
+    /// Makes a producer; does not connect yet.
+    pub(super) fn open(config: &ClientConfig) -> Result<Self, String> {
+        let producer: BaseProducer<Reports> =
+            config.create_with_context(Reports::default()).map_err(|error| error.to_string())?;
+        let producer = Arc::new(producer);
+        let (calls, orders) = bounded::<Call>(1);
+        let (reply, answers) = bounded(1);
+        let worker = Arc::clone(&producer);
+        std::thread::Builder::new()
+            .name("kafka-commit".to_owned())
+            .spawn(move || {
+                for call in orders {
+                    if reply.send(perform(&worker, call)).is_err() {
+                        break; // Left behind: the deadline had passed.
+                    }
+                }
+            })
+            .map_err(|error| format!("start a thread: {error}"))?;
+        Ok(Self { producer, calls, answers })
+    }
+
+    /// Makes a call and waits for its answer, at most until the deadline.
+    pub(super) fn call(&self, call: Call, deadline: &Deadline) -> Result<(), Trouble> {
+        let what = call.name();
+        if self.calls.send(call).is_err() {
+            return Err(Trouble::Unknown(format!("{what}: the thread of the producer is gone")));
+        }
+        loop {
+            match self.answers.recv_timeout(TURN) {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => return Err(classify(what, &error)),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Trouble::Unknown(format!("{what}: the thread of the producer is gone")));
+                }
+                // An abort waits until what it purged has been reported, and reports are served here.
+                Err(RecvTimeoutError::Timeout) => self.producer.poll(Duration::ZERO),
+            }
+            if deadline.has_passed() {
+                return Err(Trouble::Unknown(format!("{what}: no answer within {:?}", deadline.limit)));
+            }
+        }
+    }
+
+    /// As `call`, repeated while that may help.
+    pub(super) fn insist(&self, call: impl Fn() -> Call, deadline: &Deadline) -> Result<(), Trouble> {
+        loop {
+            match self.call(call(), deadline) {
+                Err(Trouble::Again(fault)) if !deadline.has_passed() => tracing::info!(fault, "trying again"),
+                Err(Trouble::Again(fault)) => return Err(Trouble::Unknown(fault)),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Starts a transaction. What was reported of the one before is forgotten.
+    pub(super) fn begin(&self, deadline: &Deadline) -> Result<(), Trouble> {
+        self.producer.poll(Duration::ZERO);
+        self.reports().forget();
+        self.call(Call::Begin, deadline)
+    }
+
+    /// Puts a record into the library's buffer; waits while it is full.
+    pub(super) fn send(&self, record: &Outgoing<'_>, deadline: &Deadline) -> Result<(), Trouble> {
+        let mut message = BaseRecord::<[u8], [u8], usize>::with_opaque_to(record.topic, record.tag)
+            .payload(record.value)
+            .timestamp(record.time.0.max(0));
+        message.partition = record.partition;
+        message.key = Some(record.key.as_bytes()).filter(|key| !key.is_empty());
+        message.headers = record.headers.clone();
+        loop {
+            match self.producer.send(message) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(Code::QueueFull), unsent)) => message = unsent,
+                Err((error, _)) => return Err(not_sent(record.topic, &error)),
+            }
+            self.producer.poll(TURN);
+            self.reports().check()?;
+            if deadline.has_passed() {
+                return Err(Trouble::Abort("the buffer of the Kafka client stays full".to_owned()));
+            }
+        }
+    }
+
+    /// Waits until every record has been confirmed.
+    pub(super) fn flush(&self, deadline: &Deadline) -> Result<(), Trouble> {
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(TURN);
+            self.reports().check()?;
+            if deadline.has_passed() {
+                return Err(Trouble::Abort(format!("records not confirmed within {:?}", deadline.limit)));
+            }
+        }
+        self.reports().check()
+    }
+
+    /// The offset of the record that was tagged with `REPORT_OFFSET`.
+    pub(super) fn reported_offset(&self) -> i64 {
+        self.reports().offset.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request timed out or a transaction failed behind our back: it may still reach the broker, later, and
+    /// hit another transaction of the same producer epoch (KIP-890). A new producer has a new epoch.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.producer.poll(Duration::ZERO);
+        self.reports().suspect.load(Ordering::Relaxed)
+    }
+
+    fn reports(&self) -> &Reports {
+        use rdkafka::producer::Producer as _;
+        self.producer.client().context()
+    }
+}
+
+/// One call, on the thread that may block.
+fn perform(producer: &BaseProducer<Reports>, call: Call) -> KafkaResult<()> {
+    match call {
+        Call::Init => producer.init_transactions(INIT_TIMEOUT),
+        Call::Begin => producer.begin_transaction(),
+        Call::Offsets(offsets, group) => producer.send_offsets_to_transaction(&offsets, &group, Timeout::Never),
+        Call::Commit => producer.commit_transaction(Timeout::Never),
+        Call::Abort => producer.abort_transaction(Timeout::Never),
+    }
+}
+
+impl Call {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Init => "take over the transactional id",
+            Self::Begin => "begin the transaction",
+            Self::Offsets(..) => "add offsets to the transaction",
+            Self::Commit => "commit the transaction",
+            Self::Abort => "abort the transaction",
+        }
+    }
+}
+
+/// A record that was not taken or not delivered.
+fn not_sent(topic: &str, error: &KafkaError) -> Trouble {
+    let text = format!("topic {topic:?}: {error}");
+    match error.rdkafka_error_code() {
+        Some(Code::MessageSizeTooLarge | Code::InvalidRecord | Code::TopicAuthorizationFailed) => {
+            Trouble::Hopeless(text)
+        }
+        _ => Trouble::Abort(text),
+    }
+}
+
+/// An error with none of the library's three marks must be treated as fatal.
+fn classify(what: &str, error: &KafkaError) -> Trouble {
+    let text = format!("{what}: {error}");
+    match error {
+        KafkaError::Transaction(error) if error.is_fatal() => Trouble::Unknown(text),
+        KafkaError::Transaction(error) if error.txn_requires_abort() => Trouble::Abort(text),
+        KafkaError::Transaction(error) if error.is_retriable() => Trouble::Again(text),
+        _ => Trouble::Unknown(text),
+    }
+}
+
+/// A time limit over several steps. Feeds the watchdog each time it is asked.
+pub(super) struct Deadline {
+    watch: Stopwatch,
+    limit: Duration,
+    hook: Hook,
+}
+
+impl Deadline {
+    pub(super) fn new(limit: Duration, hook: &Hook) -> Self {
+        Self { watch: Stopwatch::start(), limit, hook: Arc::clone(hook) }
+    }
+
+    pub(super) fn has_passed(&self) -> bool {
+        (self.hook)();
+        self.watch.elapsed() >= self.limit
+    }
+}
+
+/// What the library reports of a producer.
+#[derive(Debug)]
+pub(super) struct Reports {
+    /// The first record that could not be delivered, and why.
+    failed: Mutex<Option<Trouble>>,
+    offset: AtomicI64,
+    suspect: AtomicBool,
+    n_timeouts: AtomicU64,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Self {
+            failed: Mutex::new(None),
+            offset: AtomicI64::new(-1),
+            suspect: AtomicBool::new(false),
+            n_timeouts: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Reports {
+    fn forget(&self) {
+        if let Ok(mut failed) = self.failed.lock() {
+            *failed = None;
+        }
+        self.offset.store(-1, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<(), Trouble> {
+        let failed = self.failed.lock().ok().and_then(|failed| failed.clone());
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+#[derive(Deserialize)]
+struct Statistics {
+    brokers: std::collections::BTreeMap<String, Broker>,
+}
+
+#[derive(Deserialize)]
+struct Broker {
+    req_timeouts: u64,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if matches!(facility, "REQTMOUT" | "TXNERR") {
+            self.suspect.store(true, Ordering::Relaxed);
+        }
+        health::log(level, facility, message);
+    }
+
+    fn stats_raw(&self, json: &[u8]) {
+        let Ok(statistics) = serde_json::from_slice::<Statistics>(json) else { return };
+        let n_timeouts = statistics.brokers.values().map(|broker| broker.req_timeouts).sum();
+        if self.n_timeouts.swap(n_timeouts, Ordering::Relaxed) != n_timeouts {
+            self.suspect.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka producer");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
+        match result {
+            Ok(message) if tag == REPORT_OFFSET => self.offset.store(message.offset(), Ordering::Relaxed),
+            Ok(_) => {}
+            Err((error, message)) => {
+                if let Ok(mut failed) = self.failed.lock() {
+                    failed.get_or_insert_with(|| not_sent(message.topic(), error));
+                }
+            }
+        }
+    }
+}
+
+/// A list of offsets to commit.
+pub(super) fn offsets<'a>(
+    at: impl Iterator<Item = (&'a str, i32, u64)>,
+    metadata: &str,
+) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition, next) in at {
+        let mut element = list.add_partition(topic, partition);
+        element.set_offset(Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX)))?;
+        element.set_metadata(metadata);
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timed_out_request_makes_a_producer_suspect() {
+        let reports = Reports::default();
+        let statistics = |n: u64| format!(r#"{{"brokers": {{"a": {{"req_timeouts": {n}, "tx": 4}}}}, "age": 5}}"#);
+        reports.stats_raw(statistics(0).as_bytes());
+        reports.log(RDKafkaLogLevel::Warning, "FAIL", "connection refused");
+        assert!(!reports.suspect.load(Ordering::Relaxed));
+        reports.stats_raw(statistics(1).as_bytes());
+        assert!(reports.suspect.load(Ordering::Relaxed));
+
+        let reports = Reports::default();
+        reports.log(RDKafkaLogLevel::Warning, "REQTMOUT", "timed out EndTxnRequest");
+        assert!(reports.suspect.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn errors_without_a_mark_are_fatal() {
+        let error = KafkaError::Flush(Code::OperationTimedOut);
+        assert!(matches!(classify("commit", &error), Trouble::Unknown(_)));
+    }
+}

@@ -1,0 +1,171 @@
+//! Taking partitions: finding them, starting each where it must, giving each a queue of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::bounded;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::model::time::Timestamp;
+use crate::pipeline::source::SourceEvent;
+use crate::pipeline::source::kafka::health::Health;
+use crate::pipeline::source::kafka::lane::Lane;
+use crate::pipeline::source::kafka::reader::{Reader, Stop};
+
+/// How long one request for metadata may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the library gets to let go of its connections; after that it is left behind.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Reader<'_> {
+    pub(super) fn connect(&self, n_partitions: usize) -> Result<Arc<BaseConsumer<Health>>, Stop> {
+        let mut config = self.options.connection.consumer("source", &self.options.group);
+        if !self.options.connection.options.contains_key("queued.max.messages.kbytes") {
+            let share = self.options.prefetch_bytes / n_partitions.max(1) / 1_024;
+            config.set("queued.max.messages.kbytes", share.clamp(256, 65_536).to_string());
+            config.set("max.partition.fetch.bytes", (share.clamp(256, 1_024) * 1_024).to_string());
+        }
+        let consumer = config.create_with_context::<_, BaseConsumer<Health>>(Health::default());
+        consumer.map(Arc::new).map_err(|error| Stop::Failed(error.to_string()))
+    }
+
+    /// Takes a partition again from its beginning. A seek would not do: the library has stopped fetching it.
+    pub(super) fn begin_anew(&mut self, index: usize, consumer: &Arc<BaseConsumer<Health>>) -> Result<(), Stop> {
+        let Some(lane) = self.lanes.get(index) else { return Ok(()) };
+        let failed = |error: KafkaError| Stop::Failed(format!("partition {}: {error}", lane.name));
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&lane.topic, lane.partition, Offset::Beginning).map_err(failed)?;
+        consumer.incremental_unassign(&list).map_err(failed)?;
+        consumer.incremental_assign(&list).map_err(failed)?;
+        let queue = self.queue_for(lane, consumer)?;
+        if let Some(place) = self.queues.get_mut(index) {
+            *place = queue;
+        }
+        self.drain_main_queue(consumer)
+    }
+
+    pub(super) fn take_new_partitions(&mut self, consumer: &Arc<BaseConsumer<Health>>) -> Result<(), Stop> {
+        let Some(mut partitions) = self.look_for_partitions(consumer)? else { return Ok(()) };
+        partitions.retain(|(topic, partition)| {
+            let known = |lane: &Lane| lane.partition == *partition && lane.topic == *topic;
+            !self.lanes.iter().any(known)
+        });
+        if partitions.is_empty() { Ok(()) } else { self.take_partitions(consumer, &partitions) }
+    }
+
+    /// All partitions of our topics; `None` if no broker answers in time.
+    pub(super) fn look_for_partitions(
+        &self,
+        consumer: &BaseConsumer<Health>,
+    ) -> Result<Option<Vec<(String, i32)>>, Stop> {
+        let mut found = Vec::new();
+        for topic in &self.options.topics {
+            self.outlet.check()?;
+            let metadata = match consumer.fetch_metadata(Some(&topic.name), REQUEST_TIMEOUT) {
+                Ok(metadata) => metadata,
+                Err(error) => {
+                    tracing::warn!(source = self.options.name, topic = topic.name, %error, "read metadata");
+                    return Ok(None);
+                }
+            };
+            let Some(described) = metadata.topics().iter().find(|described| described.name() == topic.name) else {
+                return Ok(None);
+            };
+            match described.error().map(Code::from) {
+                None => {}
+                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                    return Err(Stop::Failed(format!(
+                        "topic {:?} does not exist; `tidegate topics create` creates what is missing",
+                        topic.name
+                    )));
+                }
+                Some(Code::TopicAuthorizationFailed) => {
+                    return Err(Stop::Failed(format!("topic {:?}: not allowed to read it", topic.name)));
+                }
+                Some(_) => return Ok(None), // No leader yet and the like: passes.
+            }
+            found.extend(described.partitions().iter().map(|partition| (topic.name.clone(), partition.id())));
+        }
+        found.sort();
+        Ok(Some(found))
+    }
+
+    pub(super) fn take_partitions(
+        &mut self,
+        consumer: &Arc<BaseConsumer<Health>>,
+        partitions: &[(String, i32)],
+    ) -> Result<(), Stop> {
+        let failed = |error: KafkaError| Stop::Failed(format!("take partitions: {error}"));
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        let mut lanes = Vec::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            let format = self.options.topics.iter().find(|known| known.name == *topic).map(|known| known.format);
+            let Some(format) = format else { continue };
+            let mut lane = Lane::new(topic, *partition, format, 0, None);
+            let known = self.positions.iter().find(|at| at.source == self.options.name && at.partition == *lane.name);
+            let start = match known {
+                Some(position) => {
+                    lane.next = position.next;
+                    lane.clock = Some(position.clock).filter(|clock| *clock > Timestamp::MIN);
+                    Offset::Offset(i64::try_from(position.next).unwrap_or(i64::MAX))
+                }
+                None => Offset::Beginning,
+            };
+            list.add_partition_offset(topic, *partition, start).map_err(failed)?;
+            lanes.push(lane);
+        }
+        let first = self.lanes.is_empty();
+        if first { consumer.assign(&list) } else { consumer.incremental_assign(&list) }.map_err(failed)?;
+        self.give_queues(consumer, lanes)
+    }
+
+    /// Gives each new lane a queue of its own, and tells the sequencer.
+    fn give_queues(&mut self, consumer: &Arc<BaseConsumer<Health>>, lanes: Vec<Lane>) -> Result<(), Stop> {
+        tracing::info!(source = self.options.name, partitions = lanes.len(), "partitions taken");
+        for lane in lanes {
+            self.queues.push(self.queue_for(&lane, consumer)?);
+            self.gauges.add(&lane);
+            self.lanes.push(lane);
+        }
+        self.drain_main_queue(consumer)?;
+        // All of them, the old ones too: what is not named is taken for no longer read.
+        let names = self.lanes.iter().map(|lane| Arc::clone(&lane.name)).collect();
+        self.send(SourceEvent::Assigned(names))
+    }
+
+    fn queue_for(&self, lane: &Lane, consumer: &Arc<BaseConsumer<Health>>) -> Result<PartitionQueue<Health>, Stop> {
+        let mut queue = consumer
+            .split_partition_queue(&lane.topic, lane.partition)
+            .ok_or_else(|| Stop::Failed(format!("partition {}: no queue of its own", lane.name)))?;
+        let bell = self.bell.0.clone();
+        queue.set_nonempty_callback(move || {
+            let _ = bell.try_send(()); // Full means that it rings already.
+        });
+        Ok(queue)
+    }
+
+    /// What was fetched between `assign` and the split lies in the main queue, and comes before all else.
+    fn drain_main_queue(&mut self, consumer: &BaseConsumer<Health>) -> Result<(), Stop> {
+        for _ in 0..2 {
+            while let Some(result) = consumer.poll(Duration::from_millis(20)) {
+                self.take_from_main_queue(result)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lets go of a consumer on a thread of its own: the library waits without limit when a broker does not answer.
+pub(crate) fn close<C: rdkafka::consumer::ConsumerContext + 'static>(consumer: Arc<BaseConsumer<C>>) {
+    let (done, closed) = bounded::<()>(1);
+    let spawned = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || {
+        drop(consumer);
+        drop(done);
+    });
+    if spawned.is_ok() {
+        let _ = closed.recv_timeout(CLOSE_TIMEOUT); // Disconnected means done.
+    }
+}

@@ -1,0 +1,49 @@
+//! Tests against a real Apache Kafka. One broker is started for all of them; where it cannot be, they say "skipped" and why.
+//!
+//! Arguments: words that the names of the tests to run must contain. `TIDEGATE_BROKER_REQUIRED=1` makes a skip a failure.
+#![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, reason = "test code")]
+
+mod cluster;
+mod sink;
+mod source;
+mod topics;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use cluster::Cluster;
+use tidegate::model::time::Stopwatch;
+
+type Test = (&'static str, fn(&Cluster));
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let tests: Vec<Test> = [source::TESTS.as_slice(), sink::TESTS.as_slice(), topics::TESTS.as_slice()].concat();
+    let wanted: Vec<Test> = tests
+        .into_iter()
+        .filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word)))
+        .collect();
+    if wanted.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    let cluster = match Cluster::start() {
+        Ok(cluster) => cluster,
+        Err(why) => {
+            println!("skipped: {why}");
+            let required = std::env::var_os("TIDEGATE_BROKER_REQUIRED").is_some();
+            return if required { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    println!("running {} tests against Apache Kafka", wanted.len());
+    let mut failed = Vec::new();
+    for (name, test) in &wanted {
+        let begun = Stopwatch::start();
+        let passed = catch_unwind(AssertUnwindSafe(|| test(&cluster))).is_ok();
+        println!("test {name} ... {} ({:.1} s)", if passed { "ok" } else { "FAILED" }, begun.elapsed().as_secs_f32());
+        if !passed {
+            failed.push(*name);
+        }
+    }
+    println!("test result: {} passed, {} failed {failed:?}", wanted.len() - failed.len(), failed.len());
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
