@@ -69,7 +69,13 @@ impl Drop for InFlight {
 impl HttpBridge {
     /// A bridge whose first request gets position `first`: the next one after what is committed.
     #[must_use]
-    pub fn new(sender: Sender<SourceEvent>, first: u64, options: BridgeOptions, clock: Box<dyn Clock + Sync>, refusing: Arc<AtomicBool>) -> Self {
+    pub fn new(
+        sender: Sender<SourceEvent>,
+        first: u64,
+        options: BridgeOptions,
+        clock: Box<dyn Clock + Sync>,
+        refusing: Arc<AtomicBool>,
+    ) -> Self {
         let line = Line { sender: Some(sender), next: first, refused_since: None, is_active: true };
         Self { options, clock, partition: "".into(), bytes_in_flight: Arc::default(), refusing, line: Mutex::new(line) }
     }

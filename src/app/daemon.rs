@@ -240,20 +240,17 @@ fn start_engine(
     doors: &Arc<Doors>,
 ) -> anyhow::Result<(Running, Sources)> {
     let watch = Stopwatch::start();
-    let mut sink = store::open_sink(config)?;
+    let mut sink = store::open_sink(config, metrics)?;
     let from = engine::restore(sink.as_mut(), options_of(config))?;
     metrics.observe(Metric::RestoreDuration, &[], watch.elapsed().as_secs_f64());
     index.apply(&from.seed);
     metrics.publish(|metrics| totals(metrics, &from.builder.summary(), &source_names(config)));
-    tracing::info!(
-        incidents = from.seed.len(),
-        seconds = watch.elapsed().as_secs_f64(),
-        "state restored"
-    );
-    let mut sources = Sources::start(config, &from.positions)?;
+    tracing::info!(incidents = from.seed.len(), seconds = watch.elapsed().as_secs_f64(), "state restored");
+    let mut sources = Sources::start(config, &from.positions, metrics)?;
     let refusing = Arc::default();
     if let Some((sender, next)) = sources.http.take() {
-        let bridge = HttpBridge::new(sender, next, BridgeOptions::default(), Box::new(SystemClock), Arc::clone(&refusing));
+        let bridge =
+            HttpBridge::new(sender, next, BridgeOptions::default(), Box::new(SystemClock), Arc::clone(&refusing));
         bridge.open();
         let _ = doors.bridge.set(bridge); // Set once: the daemon starts once.
     }

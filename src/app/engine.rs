@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::model::fingerprint::HashKey;
 use crate::pipeline::options::Options;
-use crate::pipeline::run::{Outside, Running, RunError, start};
+use crate::pipeline::run::{Outside, RunError, Running, start};
 use crate::pipeline::sequencer::Sequencer;
 use crate::pipeline::sink::EpochSink;
 use crate::pipeline::start::Start;

@@ -1,15 +1,19 @@
 //! Starts the sources that the configuration names, each on a thread of its own with a bounded channel to the sequencer.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use crossbeam::channel::{Receiver, Sender, bounded};
 
-use crate::app::store::COMMANDS;
+use crate::app::store::{COMMANDS, cluster, command_options};
 use crate::control::config::{Config, SourceKind, Store};
+use crate::metrics::Metrics;
+use crate::model::time::SystemClock;
 use crate::pipeline::sink::sqlite::CommandLog;
 use crate::pipeline::source::file::FileOptions;
 use crate::pipeline::source::stdin::StdinOptions;
 use crate::pipeline::source::thread::SourceThread;
-use crate::pipeline::source::{Position, SourceEvent, commands, file, stdin};
+use crate::pipeline::source::{Position, SourceEvent, commands, file, kafka, stdin};
 
 /// Batches that may wait for the sequencer, per source of records: with 1,000 records each, two epochs.
 const BATCHES: usize = 64;
@@ -27,10 +31,11 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Starts every source where its committed positions say.
-    pub(super) fn start(config: &Config, positions: &[Position]) -> anyhow::Result<Self> {
+    pub(super) fn start(config: &Config, positions: &[Position], metrics: &Metrics) -> anyhow::Result<Self> {
         let mut sources = Self { inputs: Vec::new(), http: None, threads: Vec::new() };
         let next = |name: &str| {
-            let mut of_source = positions.iter().filter(|position| position.source == name && position.partition.is_empty());
+            let mut of_source =
+                positions.iter().filter(|position| position.source == name && position.partition.is_empty());
             of_source.next().map_or(0, |position| position.next)
         };
         for source in &config.sources {
@@ -54,7 +59,15 @@ impl Sources {
                     let thread = stdin::spawn(name, options, next(name), sender);
                     sources.threads.push(thread.with_context(|| format!("start source {name:?}"))?);
                 }
-                SourceKind::Kafka(_) => anyhow::bail!("source {name:?}: kafka"),
+                SourceKind::Kafka(source) => {
+                    let cluster = cluster(config)?;
+                    let (connection, topics) = (cluster.connection.clone(), source.topics.clone());
+                    let mut options = kafka::Options::new(name, connection, &cluster.namespace, topics);
+                    options.on_offset_lost = source.on_offset_lost;
+                    let clock = Arc::new(SystemClock);
+                    let thread = kafka::spawn(options, positions.to_vec(), clock, metrics.clone(), sender);
+                    sources.threads.push(thread.with_context(|| format!("start source {name:?}"))?);
+                }
             }
         }
         let (sender, input) = bounded(BATCHES);
@@ -69,7 +82,11 @@ impl Sources {
                 let log = CommandLog::open(file).context("open command log")?;
                 self.threads.push(commands::spawn(log, next, sender).context("start command source")?);
             }
-            Store::Kafka => anyhow::bail!("store: kafka"),
+            Store::Kafka => {
+                let options = command_options(cluster(config)?);
+                let thread = kafka::commands::spawn(options, next, sender).context("start command source")?;
+                self.threads.push(thread);
+            }
         }
         Ok(())
     }

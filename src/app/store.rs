@@ -5,16 +5,19 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context as _;
 
 use crate::control::api::{CommandError, Commands};
-use crate::control::config::{Config, Store};
+use crate::control::config::{Config, Kafka, SourceKind, Store};
+use crate::metrics::Metrics;
 use crate::pipeline::command::Command;
 use crate::pipeline::sink::EpochSink;
+use crate::pipeline::sink::kafka::{self, KafkaSink};
 use crate::pipeline::sink::sqlite::{CommandLog, SqliteOptions, SqliteSink};
+use crate::pipeline::source::kafka::commands::CommandWriter;
 
 /// Name of the command log among the sources; no source of the configuration may have it.
 pub(crate) const COMMANDS: &str = "commands";
 
 /// The sink of epochs.
-pub(super) fn open_sink(config: &Config) -> anyhow::Result<Box<dyn EpochSink>> {
+pub(super) fn open_sink(config: &Config, metrics: &Metrics) -> anyhow::Result<Box<dyn EpochSink>> {
     match &config.store {
         Store::Sqlite { file } => {
             std::fs::create_dir_all(&config.data_dir)
@@ -26,7 +29,10 @@ pub(super) fn open_sink(config: &Config) -> anyhow::Result<Box<dyn EpochSink>> {
             let sink = SqliteSink::open(options).with_context(|| format!("open store {}", file.display()))?;
             Ok(Box::new(sink))
         }
-        Store::Kafka => anyhow::bail!("store: kafka"),
+        Store::Kafka => {
+            let sink = KafkaSink::new(kafka_options(config, cluster(config)?), metrics.clone());
+            Ok(Box::new(sink.map_err(anyhow::Error::msg).context("open Kafka store")?))
+        }
     }
 }
 
@@ -37,7 +43,49 @@ pub(super) fn open_commands(config: &Config) -> anyhow::Result<Box<dyn Commands>
             let log = CommandLog::open(file).with_context(|| format!("open command log in {}", file.display()))?;
             Ok(Box::new(SqlCommands(Mutex::new(log))))
         }
-        Store::Kafka => anyhow::bail!("store: kafka"),
+        Store::Kafka => {
+            let writer = CommandWriter::new(&command_options(cluster(config)?)).context("open command topic")?;
+            Ok(Box::new(KafkaCommands(writer)))
+        }
+    }
+}
+
+/// The cluster of a configuration that needs one.
+pub(super) fn cluster(config: &Config) -> anyhow::Result<&Kafka> {
+    config.kafka.as_ref().context("kafka: the configuration names no cluster")
+}
+
+fn kafka_options(config: &Config, kafka: &Kafka) -> kafka::Options {
+    let topics = kafka::Topics {
+        incidents: kafka.topic("incidents"),
+        state: kafka.topic("state"),
+        dead_letters: kafka.topic("dead-letters"),
+    };
+    let sources = config.sources.iter().filter_map(|source| match &source.kind {
+        SourceKind::Kafka(options) => {
+            Some((source.name.clone(), options.topics.iter().map(|topic| topic.name.clone()).collect()))
+        }
+        _ => None,
+    });
+    let mut options = kafka::Options::new(kafka.connection.clone(), &kafka.namespace, topics, &kafka.namespace);
+    options.offsets_of = sources.collect();
+    options
+}
+
+/// Where commands are read from and written to.
+pub(super) fn command_options(kafka: &Kafka) -> crate::pipeline::source::kafka::commands::Options {
+    crate::pipeline::source::kafka::commands::Options {
+        connection: kafka.connection.clone(),
+        group: kafka.namespace.clone(),
+        topic: kafka.topic("commands"),
+    }
+}
+
+struct KafkaCommands(CommandWriter);
+
+impl Commands for KafkaCommands {
+    fn append(&self, command: Command) -> Result<u64, CommandError> {
+        self.0.append(&command).map_err(CommandError)
     }
 }
 

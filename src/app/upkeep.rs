@@ -65,7 +65,8 @@ impl Upkeep {
         self.tell_clocks(shared, now);
         let lively = self.all_lively(shared, now);
         self.board.update(|status| {
-            status.trouble = (!lively).then(|| "the pipeline has not moved for 30 s; is the store reachable?".to_owned());
+            status.trouble =
+                (!lively).then(|| "the pipeline has not moved for 30 s; is the store reachable?".to_owned());
         });
         if now - self.metrics_at >= METRICS_EVERY {
             self.metrics_at = now;

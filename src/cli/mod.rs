@@ -6,6 +6,7 @@ pub mod replay;
 pub mod run;
 pub mod storm;
 pub mod terminal;
+pub mod topics;
 pub mod version;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Command {
     Storm(storm::StormArgs),
     /// Run a file of alerts through a configuration, outputs off.
     Replay(replay::ReplayArgs),
+    /// Create or check the Kafka topics that a configuration needs.
+    Topics(topics::TopicsArgs),
     /// Look at dead letters.
     Dlq(dlq::DlqArgs),
     /// Print versions of the program and the libraries it is linked to.
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Storm(args) => storm::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Topics(args) => topics::run(&args),
         Command::Dlq(args) => dlq::run(args),
         Command::Version(args) => version::run(&args),
     };
@@ -55,4 +59,3 @@ pub fn main() -> ExitCode {
         ExitCode::from(FAILED)
     })
 }
-pub mod topics;

@@ -72,7 +72,8 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let mut offset = 0;
     loop {
         line.clear();
-        let n_bytes = lines.read_until(b'\n', &mut line).with_context(|| format!("read {}", args.from.display()))? as u64;
+        let n_bytes =
+            lines.read_until(b'\n', &mut line).with_context(|| format!("read {}", args.from.display()))? as u64;
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
         if n_bytes > 0 {
             batch.push(text, record_at(offset, n_bytes));

@@ -105,7 +105,10 @@ async fn live(config: Config, overrides: Overrides) -> anyhow::Result<ExitCode> 
             Ok(ExitCode::from(FAILED))
         }
         Err(_) => {
-            tracing::warn!(seconds = STOP_GRACE.as_secs(), "the stop took too long; what is durable stays, the rest is read again");
+            tracing::warn!(
+                seconds = STOP_GRACE.as_secs(),
+                "the stop took too long; what is durable stays, the rest is read again"
+            );
             Ok(ExitCode::from(FAILED))
         }
     }

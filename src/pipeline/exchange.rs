@@ -193,11 +193,7 @@ impl Exchange {
             if let Some((_, reply)) = replies.next_if(|(index, _)| *index == at) {
                 report.replies.push((reply, answer));
             }
-            note_position(
-                &mut report.positions,
-                chunk.batch.partitions.get(usize::from(record.partition)),
-                record,
-            );
+            note_position(&mut report.positions, chunk.batch.partitions.get(usize::from(record.partition)), record);
         }
         steps.extend(planned);
         for part in &mut parts {
@@ -308,7 +304,8 @@ fn note_position(positions: &mut Vec<Consumed>, partition: Option<&PartitionName
     let (next, bytes) = (record.next, record.len as u64);
     match positions.iter_mut().find(|known| known.partition == *partition) {
         Some(known) => {
-            *known = Consumed { next, records: known.records + 1, bytes: known.bytes + bytes, partition: partition.clone() }
+            *known =
+                Consumed { next, records: known.records + 1, bytes: known.bytes + bytes, partition: partition.clone() }
         }
         None => positions.push(Consumed { partition: partition.clone(), next, records: 1, bytes }),
     }

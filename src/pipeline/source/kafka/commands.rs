@@ -124,11 +124,11 @@ impl CommandWriter {
         Ok(Self { producer: config.create_with_context(Answers)?, topic: options.topic.clone() })
     }
 
-    /// Appends a command.
+    /// Appends a command and returns its position.
     ///
     /// # Errors
     /// When it was not confirmed in time; it may or may not have been written.
-    pub fn append(&self, command: &Command) -> Result<(), String> {
+    pub fn append(&self, command: &Command) -> Result<u64, String> {
         let json = serde_json::to_vec(command).map_err(|error| error.to_string())?;
         let (sender, answer) = crossbeam::channel::bounded(1);
         let record =
@@ -149,10 +149,11 @@ impl rdkafka::ClientContext for Answers {
 }
 
 impl rdkafka::producer::ProducerContext for Answers {
-    type DeliveryOpaque = Box<crossbeam::channel::Sender<Result<(), String>>>;
+    type DeliveryOpaque = Box<crossbeam::channel::Sender<Result<u64, String>>>;
 
     fn delivery(&self, result: &rdkafka::message::DeliveryResult<'_>, sender: Self::DeliveryOpaque) {
         // Nobody waits any more: the caller has given up, which it told as an error.
-        let _ = sender.send(result.as_ref().map(|_| ()).map_err(|(error, _)| error.to_string()));
+        let position = |message: &rdkafka::message::BorrowedMessage<'_>| u64::try_from(message.offset()).unwrap_or(0);
+        let _ = sender.send(result.as_ref().map(position).map_err(|(error, _)| error.to_string()));
     }
 }
