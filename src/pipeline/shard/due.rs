@@ -218,10 +218,10 @@ impl Shard {
     pub(super) fn resolve_by_person(&mut self, seq: Seq, incident: IncidentId, by: &str, out: &mut Out) {
         let Some(slot) = self.by_incident.get(&incident).copied() else { return };
         let Some(feed) = self.group(slot).map(|group| group.feed) else { return };
-        let clock = self.clocks.feed(feed);
-        let (records, emission) = (clock.records, clock.emission);
+        let records = self.clocks.feed(feed).records;
+        let Some(at) = self.group(slot).map(|group| records.max(group.last_seen)) else { return };
+        let emission = self.emission(feed, at);
         let Some(group) = self.group_mut(slot) else { return };
-        let at = records.max(group.last_seen);
         let was_open = group.ended.is_none();
         let was_firing = group.status == Status::Firing;
         group.ended = Some((at, EndCause::Person));

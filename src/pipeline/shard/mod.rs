@@ -29,7 +29,7 @@ use crate::pipeline::outcome::Outcome;
 use crate::pipeline::source::SourceIndex;
 
 use arena::Arena;
-use clocks::Clocks;
+use clocks::{Clocks, Feed};
 use dedup::{Dedup, Unsaved};
 use event::{Decision, Order, Out};
 use group::{EndCause, Group};
@@ -172,7 +172,8 @@ impl Shard {
         for slot in std::mem::take(&mut self.superseded) {
             let Some(group) = self.group(slot) else { continue };
             let (feed, time) = (group.feed, group.last_seen);
-            let moment = Moment { order: Self::step_order(step.seq), time, emission: self.clocks.feed(feed).emission };
+            let emission = self.emission(feed, time);
+            let moment = Moment { order: Self::step_order(step.seq), time, emission };
             self.stop_firing(slot, EventReason::Superseded, moment, out);
         }
         let moved = match &step.kind {
@@ -211,12 +212,15 @@ impl Shard {
 
     /// The moment of an alert that goes to this group.
     fn moment(&mut self, group: u32, arrival: &Arrival, time: Timestamp) -> Moment {
-        let feed = self.group(group).map_or(clocks::Feed::default(), |group| group.feed).with(arrival.source);
-        Moment {
-            order: Order { seq: arrival.seq, by_alert: true, due: Timestamp::MIN },
-            time,
-            emission: self.clocks.feed(feed).emission,
-        }
+        let feed = self.group(group).map_or(Feed::default(), |group| group.feed).with(arrival.source);
+        let order = Order { seq: arrival.seq, by_alert: true, due: Timestamp::MIN };
+        Moment { order, time, emission: self.emission(feed, time) }
+    }
+
+    /// The emission clock of a set of sources; the time of the record itself while some partition has said nothing yet.
+    fn emission(&mut self, feed: Feed, time: Timestamp) -> Timestamp {
+        let emission = self.clocks.feed(feed).emission;
+        if emission == Timestamp::MIN { time } else { emission }
     }
 
     fn group(&self, slot: u32) -> Option<&Group> {

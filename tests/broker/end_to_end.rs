@@ -1,0 +1,197 @@
+//! The whole program against a real broker: a storm in, exactly the true incidents out, whatever is killed meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tidegate::model::incident::IncidentEvent;
+use tidegate::model::time::Stopwatch;
+use tidegate::storm::{FoundIncident, Truth};
+
+use crate::Test;
+use crate::cluster::Cluster;
+
+pub const TESTS: [Test; 2] = [
+    ("end_to_end::a_storm_becomes_exactly_its_incidents", a_storm_becomes_exactly_its_incidents),
+    ("end_to_end::kills_change_nothing", kills_change_nothing),
+];
+
+/// A number from the environment, for the long runs.
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn binary() -> PathBuf {
+    std::env::var_os("TIDEGATE_TEST_BINARY").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tidegate")), PathBuf::from)
+}
+
+/// A daemon on a namespace of its own.
+struct Daemon {
+    child: Child,
+    port: u16,
+}
+
+impl Daemon {
+    fn start(config: &Path, folder: &Path) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let log = std::fs::File::options().create(true).append(true).open(folder.join("daemon.log")).unwrap();
+        let child = Command::new(binary())
+            .args(["run", "--config", &config.to_string_lossy(), "--listen", &format!("127.0.0.1:{port}")])
+            .args(["--data-dir", &folder.to_string_lossy()])
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut daemon = Self { child, port };
+        daemon.until("ready", Duration::from_secs(120), |daemon| daemon.get("/-/ready").starts_with("HTTP/1.1 200"));
+        daemon
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut answer = String::new();
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+            let host = format!("127.0.0.1:{}", self.port);
+            let _ = write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            let _ = stream.read_to_string(&mut answer);
+        }
+        answer
+    }
+
+    /// The sum of a metric over its labels.
+    fn metric(&self, name: &str) -> u64 {
+        let text = self.get("/metrics");
+        let values = text.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
+        values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+    }
+
+    fn until(&mut self, what: &str, limit: Duration, mut holds: impl FnMut(&Self) -> bool) {
+        let watch = Stopwatch::start();
+        while !holds(self) {
+            assert!(self.child.try_wait().unwrap().is_none(), "the daemon ended before it was {what}");
+            assert!(watch.elapsed() < limit, "not {what} after {limit:?}: {}", self.get("/metrics"));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until everything was taken and every window has closed, then stops in order.
+    fn finish(mut self, alerts: u64) {
+        let limit = Duration::from_secs(300);
+        self.until("at the end of its input", limit, |daemon| daemon.metric("tidegate_alerts_received_total") >= alerts);
+        self.until("done with its windows", limit, |daemon| daemon.metric("tidegate_open_windows") == 0);
+        assert_eq!(self.metric("tidegate_alerts_received_total"), alerts, "received to the unit");
+        assert_eq!(self.metric("tidegate_alerts_outcome_total"), alerts, "the conservation law");
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success(), "an ordered stop ends with 0");
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn configure(cluster: &Cluster, folder: &Path, namespace: &str, input: &str) -> PathBuf {
+    let file = folder.join(format!("{namespace}.yaml"));
+    let brokers = &cluster.connection().brokers[0];
+    let text = format!(
+        "store: kafka\nkafka: {{brokers: [{brokers:?}], namespace: {namespace}}}\n\
+         sources: [{{name: in, type: kafka, topics: [{{name: {input}, format: native}}]}}]\n\
+         windows: [{{name: all, wait: 1s, update_every: 2s, gap: 15s, reopen: 1m}}]\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let file_text = file.to_string_lossy();
+    let words = ["topics", "create", "--replication", "1", "--config", &*file_text];
+    assert!(Command::new(binary()).args(words).stdout(Stdio::null()).status().unwrap().success());
+    file
+}
+
+fn storm(cluster: &Cluster, folder: &Path, input: &str, alerts: u64, rate: u64) -> Child {
+    let to = format!("kafka://{}/{input}", cluster.connection().brokers[0]);
+    let truth = folder.join("truth.json");
+    Command::new(binary())
+        .args(["storm", "--shape", "ticket-storm", "--seed", "7", "--to", &to])
+        .args(["--alerts", &alerts.to_string(), "--rate", &rate.to_string(), "--truth", &truth.to_string_lossy()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// The events that a `read_committed` consumer sees; every group key in one partition, revisions without a gap.
+fn events(cluster: &Cluster, namespace: &str) -> Vec<IncidentEvent> {
+    let mut homes: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
+    let mut revisions: BTreeMap<String, u64> = BTreeMap::new();
+    let mut events = Vec::new();
+    for seen in cluster.read(&format!("{namespace}.incidents"), "read_committed") {
+        let event: IncidentEvent = serde_json::from_str(&seen.value).unwrap();
+        assert_eq!(seen.key, event.incident_id.to_string());
+        homes.entry(event.group.to_string()).or_default().insert(seen.partition);
+        let revision = revisions.entry(seen.key).or_insert(0);
+        *revision += 1;
+        assert_eq!(event.revision, *revision, "revisions of {} have a gap", event.incident_id);
+        events.push(event);
+    }
+    assert!(homes.values().all(|partitions| partitions.len() == 1), "a group key in several partitions");
+    events
+}
+
+fn a_storm_becomes_exactly_its_incidents(cluster: &Cluster) {
+    let alerts = setting("TIDEGATE_STORM_ALERTS", 100_000);
+    let folder = tempfile::tempdir().unwrap();
+    let (namespace, input) = (cluster.name("storm"), cluster.topic("storm-in", 6));
+    let config = configure(cluster, folder.path(), &namespace, &input);
+    let daemon = Daemon::start(&config, folder.path());
+    let watch = Stopwatch::start();
+    assert!(storm(cluster, folder.path(), &input, alerts, 0).wait().unwrap().success());
+    let sent = watch.elapsed();
+    daemon.finish(alerts);
+    let truth: Truth = serde_json::from_slice(&std::fs::read(folder.path().join("truth.json")).unwrap()).unwrap();
+    let events = events(cluster, &namespace);
+    let found = FoundIncident::from_events(&events);
+    let comparison = truth.compare(&found);
+    assert!(comparison.is_exact(), "{comparison}");
+    println!("  {alerts} alerts sent in {sent:.1?}: {} incidents in {} events, exact", found.len(), events.len());
+}
+
+/// What must be equal between a disturbed and an undisturbed run.
+fn essence(events: &[IncidentEvent]) -> BTreeSet<String> {
+    let mut last: BTreeMap<String, &IncidentEvent> = BTreeMap::new();
+    for event in events {
+        last.insert(event.incident_id.to_string(), event);
+    }
+    let text = |event: &&IncidentEvent| {
+        let IncidentEvent { rule, group_labels, first_seen, last_seen, members, counts, status, .. } = event;
+        format!("{rule} {group_labels:?} {first_seen} {last_seen} {members} {counts:?} {status:?}")
+    };
+    last.values().map(text).collect()
+}
+
+fn kills_change_nothing(cluster: &Cluster) {
+    let kills = setting("TIDEGATE_KILLS", 4);
+    let rate = 20_000;
+    let alerts = rate * (kills * 3 + 5);
+    let folder = tempfile::tempdir().unwrap();
+    let (disturbed, quiet, input) = (cluster.name("killed"), cluster.name("quiet"), cluster.topic("kill-in", 6));
+    let config = configure(cluster, folder.path(), &disturbed, &input);
+    let mut daemon = Daemon::start(&config, folder.path());
+    let mut sender = storm(cluster, folder.path(), &input, alerts, rate);
+    for kill in 0..kills {
+        // 0.2 to 3 s after READY, spread evenly by the golden ratio.
+        let share = (kill as f64 * 0.618_034).fract();
+        std::thread::sleep(Duration::from_secs_f64(0.2 + 2.8 * share));
+        daemon.kill();
+        daemon = Daemon::start(&config, folder.path());
+    }
+    assert!(sender.wait().unwrap().success());
+    daemon.finish(alerts);
+    let config = configure(cluster, folder.path(), &quiet, &input);
+    Daemon::start(&config, folder.path()).finish(alerts);
+    let (killed, undisturbed) = (events(cluster, &disturbed), events(cluster, &quiet));
+    let (killed_set, quiet_set) = (essence(&killed), essence(&undisturbed));
+    let differences: Vec<&String> = killed_set.symmetric_difference(&quiet_set).collect();
+    assert!(differences.is_empty(), "{differences:#?}");
+    println!("  {kills} kills, {alerts} alerts: {} incidents, equal to an undisturbed run", killed_set.len());
+}
