@@ -1,6 +1,7 @@
 //! The command line: one file or folder per subcommand, thin.
 
 pub mod check_config;
+pub mod demo;
 pub mod dlq;
 pub mod replay;
 pub mod run;
@@ -30,6 +31,8 @@ enum Command {
     Run(run::RunArgs),
     /// Read a configuration and name every fault in it.
     CheckConfig(check_config::CheckConfigArgs),
+    /// See it work: a storm of alerts and tickets into a daemon of its own, checked to the unit.
+    Demo(demo::DemoArgs),
     /// Send a seeded flood of alerts with known truth.
     Storm(storm::StormArgs),
     /// Run a file of alerts through a configuration, outputs off.
@@ -48,6 +51,7 @@ pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(args) => run::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Storm(args) => storm::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Topics(args) => topics::run(&args),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{IncidentEvent, IncidentId, Severity, Status};
+use crate::storm::compare::group_name;
 
 /// An incident that somebody found, as far as the truth knows about incidents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +42,9 @@ impl FoundIncident {
         incidents.into_values().map(|(event, contiguous)| Self::from_last(event, contiguous)).collect()
     }
 
-    fn from_last(event: &IncidentEvent, revisions_contiguous: bool) -> Self {
+    /// From the newest event of an incident; whether its revisions ran from 1 without a gap is for the caller to know.
+    #[must_use]
+    pub fn from_last(event: &IncidentEvent, revisions_contiguous: bool) -> Self {
         let severities = Severity::ALL.iter().zip(event.counts.severity);
         let statuses = ["firing", "resolved"].into_iter().zip(event.counts.status);
         Self {
@@ -53,6 +56,12 @@ impl FoundIncident {
             status: event.status,
             revisions_contiguous,
         }
+    }
+
+    /// The name of its group: `cluster/service` or `cluster/alertname`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        group_name(&self.group_labels)
     }
 }
 

@@ -3,6 +3,7 @@
 //! All alerts of a group go over the same connection, one request after the other, so a resolve never overtakes
 //! its alert. A request that is not answered is sent again: at least once, and what may be doubled is counted.
 
+use std::net::IpAddr;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -79,13 +80,7 @@ struct Worker {
 
 impl Connections {
     pub(crate) fn open(options: HttpOptions, delivery: &Delivery) -> Result<Self> {
-        // A second call answers with an error that says only that there is a provider already.
-        let _already_there = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .timeout(REQUEST_TIMEOUT)
-            .pool_max_idle_per_host(options.connections as usize)
-            .build()
-            .context("prepare the HTTP client")?;
+        let client = client(&options.url, options.connections as usize)?;
         let batch = options.batch;
         let lane = |number: u32| {
             let (queue, batches) = bounded(WAITING_MAX);
@@ -98,6 +93,21 @@ impl Connections {
         };
         Ok(Self { lanes: (0..options.connections.max(1)).map(lane).collect::<Result<_>>()?, batch })
     }
+}
+
+/// A client for the receiver at this address.
+pub(crate) fn client(url: &Url, connections: usize) -> Result<Client> {
+    // A second call answers with an error that says only that there is a provider already.
+    let _already_there = rustls::crypto::ring::default_provider().install_default();
+    let builder = Client::builder().timeout(REQUEST_TIMEOUT).pool_max_idle_per_host(connections);
+    // A proxy that the surroundings name does not know our own machine.
+    let builder = if is_loopback(url) { builder.no_proxy() } else { builder };
+    builder.build().context("prepare the HTTP client")
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl Outlet for Connections {
@@ -164,8 +174,12 @@ impl Worker {
             if self.delivery.gave_up() {
                 bail!("given up");
             }
+            let asked = Stopwatch::start();
             let (reason, maybe_taken, pause) = match self.attempt(body) {
-                Attempt::Taken => return Ok(()),
+                Attempt::Taken => {
+                    self.delivery.answered(asked.elapsed());
+                    return Ok(());
+                }
                 Attempt::Refused(reason) => bail!(reason),
                 Attempt::Again { reason, maybe_taken, pause } => (reason, maybe_taken, pause),
             };

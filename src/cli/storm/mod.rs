@@ -23,14 +23,15 @@ use crate::model::time::{Clock, SystemClock};
 use crate::storm::{Flood, FloodOptions, Shape, Truth};
 
 pub use http::HttpOptions;
-pub use outlet::{Delivery, Outlet, Parcel, Score, send};
+pub(crate) use http::{Connections, client};
+pub use outlet::{Delivery, Latency, Outlet, Parcel, Score, send};
 pub use pace::Pacer;
 pub use target::{Target, UnusableTarget};
 
 /// Flood seconds are as the bench corpus has them: one alert each millisecond.
 const FILE_FLOOD_RATE: f64 = 1_000.0;
 /// A daemon that is sent to as fast as possible should not read times that are far in the future.
-const LIVE_FLOOD_RATE: f64 = 100_000.0;
+pub(crate) const LIVE_FLOOD_RATE: f64 = 100_000.0;
 
 /// Send a flood of alerts whose right answer is known
 #[derive(Debug, Clone, Args)]
@@ -163,7 +164,7 @@ fn write_summary(args: &StormArgs, truth: &Truth, score: &Score, elapsed: Durati
     writeln!(out)
 }
 
-fn shape_parser() -> impl TypedValueParser<Value = Shape> {
+pub(crate) fn shape_parser() -> impl TypedValueParser<Value = Shape> {
     PossibleValuesParser::new(Shape::ALL.map(Shape::name)).try_map(|name| name.parse::<Shape>())
 }
 

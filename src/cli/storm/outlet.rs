@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::storm::pace::Pacer;
@@ -12,6 +13,8 @@ use crate::storm::Flood;
 
 /// A pause of this length, or this much sending, passes on what an outlet has gathered.
 const LINGER: Duration = Duration::from_millis(100);
+/// The longest answer that is told apart from still longer ones, in microseconds: an hour.
+const LATENCY_MAX_US: u64 = 3_600_000_000;
 /// Longer pauses are slept in pieces, so that a flood that is given up ends soon.
 const NAP_MAX: Duration = Duration::from_millis(500);
 
@@ -69,7 +72,16 @@ pub struct Score {
     pub first_error: Option<String>,
 }
 
-#[derive(Debug, Default)]
+/// How long the receiver took to answer a request with success.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// Half of the answers came within this time.
+    pub p50: Duration,
+    /// 99 of 100 answers came within this time.
+    pub p99: Duration,
+}
+
+#[derive(Debug)]
 struct Counts {
     sent: AtomicU64,
     failed: AtomicU64,
@@ -77,6 +89,22 @@ struct Counts {
     doubtful: AtomicU64,
     gave_up: AtomicBool,
     first_error: Mutex<Option<String>>,
+    latencies_us: Mutex<Histogram<u64>>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let latencies = Histogram::new_with_bounds(1, LATENCY_MAX_US, 2).expect("the bounds are constant and valid");
+        Self {
+            sent: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            doubtful: AtomicU64::new(0),
+            gave_up: AtomicBool::new(false),
+            first_error: Mutex::default(),
+            latencies_us: Mutex::new(latencies),
+        }
+    }
 }
 
 impl Score {
@@ -94,6 +122,26 @@ impl Delivery {
         let style = "{bar:30} {human_pos}/{human_len} alerts  {per_sec}  {elapsed}  {msg}";
         let style = ProgressStyle::with_template(style).expect("the template is constant and valid");
         Self { inner: Arc::default(), bar: ProgressBar::new(alerts).with_style(style) }
+    }
+
+    /// Of as many alerts as there are, shown by somebody else.
+    #[must_use]
+    pub fn hidden() -> Self {
+        Self { inner: Arc::default(), bar: ProgressBar::hidden() }
+    }
+
+    /// A request was answered with success after this time.
+    pub fn answered(&self, after: Duration) {
+        let after_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+        self.inner.latencies_us.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(after_us);
+    }
+
+    /// How long answers took so far; zero if there was none, and for files.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
+        let latencies = self.inner.latencies_us.lock().unwrap_or_else(PoisonError::into_inner);
+        let within = |quantile| Duration::from_micros(latencies.value_at_quantile(quantile));
+        Latency { p50: within(0.5), p99: within(0.99) }
     }
 
     /// These alerts were taken.
@@ -132,6 +180,12 @@ impl Delivery {
     #[must_use]
     pub fn close(&self) -> Score {
         self.bar.finish_and_clear();
+        self.score()
+    }
+
+    /// What became of the flood so far.
+    #[must_use]
+    pub fn score(&self) -> Score {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Score {
             sent: count(&self.inner.sent),
