@@ -1,4 +1,5 @@
 //! Integration tests: one binary, a module per behaviour. They need no service, only the crate and its binary.
 
 mod demo;
+mod downtime;
 mod tidy;
