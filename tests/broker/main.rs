@@ -1,6 +1,6 @@
 //! Tests against a real Apache Kafka. One broker is started for all of them; where it cannot be, they say "skipped" and why.
 //!
-//! Arguments: words that the names of the tests to run must contain. `TIDEGATE_BROKER_REQUIRED=1` makes a skip a failure.
+//! Arguments: words that the names of the tests to run must contain. `TIDEGATE_REQUIRE_BROKER=1` makes a skip a failure.
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, reason = "test code")]
 
 mod cluster;
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         Ok(cluster) => cluster,
         Err(why) => {
             println!("skipped: {why}");
-            let required = std::env::var_os("TIDEGATE_BROKER_REQUIRED").is_some();
+            let required = std::env::var_os("TIDEGATE_REQUIRE_BROKER").is_some();
             return if required { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
