@@ -1,3 +1,4 @@
 //! Integration tests: one binary, a module per behaviour. They need no service, only the crate and its binary.
 
+mod engine;
 mod tidy;
