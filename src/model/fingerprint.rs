@@ -81,7 +81,7 @@ macro_rules! hash_type {
     };
 }
 
-// A macro because the three types differ in nothing but what must not be confused: their meaning.
+// A macro because the types differ in nothing but what must not be confused: their meaning.
 hash_type! {
     /// Identity of an alert: equal for equal identity labels, whatever their order.
     Fingerprint
@@ -91,8 +91,27 @@ hash_type! {
     GroupHash
 }
 hash_type! {
+    /// What a member is found by: its identity within the group key its labels lead to. Two groups may hold the same
+    /// identity, where that leaves out what the groups go by; each of them has its own member then.
+    MemberKey
+}
+hash_type! {
     /// Identity of an incident, computed from its opening record; shown as 32 hexadecimal digits.
     IncidentId
+}
+
+impl MemberKey {
+    /// The key of an identity under a group key. Both are keyed hashes, so their difference is as good as a hash.
+    #[must_use]
+    pub const fn new(fingerprint: Fingerprint, group: GroupHash) -> Self {
+        Self(fingerprint.0 ^ group.0)
+    }
+
+    /// The group key, given the identity.
+    #[must_use]
+    pub const fn group(self, fingerprint: Fingerprint) -> GroupHash {
+        GroupHash(self.0 ^ fingerprint.0)
+    }
 }
 
 /// Adds up label by label, so that their order does not matter and nothing has to be sorted.

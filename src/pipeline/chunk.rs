@@ -56,6 +56,14 @@ pub enum StepKind {
     RunOut,
 }
 
+impl StepKind {
+    /// Whether it moves a clock on, so that timers may be due.
+    #[must_use]
+    pub const fn moves_clock(&self) -> bool {
+        matches!(self, Self::Clock { .. } | Self::Wall { .. } | Self::RunOut)
+    }
+}
+
 /// A stretch of bytes in a part's arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stretch {

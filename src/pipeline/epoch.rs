@@ -221,6 +221,11 @@ impl EpochBuilder {
         self.sweep.started.is_none() && self.sweep.deltas > enough
     }
 
+    /// Asks for a sweep with the next epoch, however little has changed; one that runs goes on instead.
+    pub fn ask_for_sweep(&mut self) {
+        self.sweep.deltas = u64::MAX / 2;
+    }
+
     /// Whether anything was gathered that must become durable.
     #[must_use]
     pub fn has_work(&self) -> bool {

@@ -74,6 +74,11 @@ impl Engine {
         }
     }
 
+    /// A sweep over the whole state starts with the next epoch, unless one runs.
+    pub fn sweep_soon(&mut self) {
+        self.builder.ask_for_sweep();
+    }
+
     /// Ends the epoch.
     ///
     /// # Errors

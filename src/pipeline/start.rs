@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, IncidentId, origin};
+use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, IncidentId, MemberKey, origin};
 use crate::model::incident::IncidentEvent;
 use crate::model::time::Timestamp;
 use crate::pipeline::correlate::Correlator;
@@ -16,10 +16,11 @@ use crate::pipeline::exchange::{Placement, shard_of};
 use crate::pipeline::identify::Identifier;
 use crate::pipeline::options::Options;
 use crate::pipeline::shard::Shard;
+use crate::pipeline::shard::save::Returning;
 use crate::pipeline::sink::RestoreError;
 use crate::pipeline::source::{Position, SourceIndex};
 use crate::pipeline::state::Restored;
-use crate::pipeline::state::entry::{GroupEntry, MemberEntry, MetaEntry};
+use crate::pipeline::state::entry::{GroupEntry, MetaEntry};
 
 /// Everything a run starts from.
 pub struct Start {
@@ -58,7 +59,7 @@ impl Start {
         let (clocks, totals) = (clocks_of(&options, &meta), totals_of(&options, &meta));
         let wall = if meta.epoch > 0 { Timestamp(meta.wall) } else { Timestamp::MIN };
         let mut shards: Vec<Shard> = (0..options.shards).map(|_| Shard::new(&options, key)).collect();
-        // The wall clock goes in as well: emission times had been reached, and do not go back.
+        // The wall clock comes with the first step; until then record times are all there is.
         shards.iter_mut().for_each(|shard| shard.set_clocks(&clocks, Timestamp::MIN));
         let placement = load(&options, key, &mut restored, rekeys, &mut shards);
         let revisions = std::mem::take(&mut restored.revisions);
@@ -130,22 +131,32 @@ fn totals_of(options: &Options, meta: &MetaEntry) -> Vec<SourceTotals> {
 }
 
 /// Loads every group with its members into its shard.
-fn load(options: &Options, key: HashKey, restored: &mut Restored, rekeys: bool, shards: &mut [Shard]) -> Placement {
-    let mut by_group: HashedMap<IncidentId, Vec<(Fingerprint, MemberEntry)>> = HashedMap::default();
+fn load(
+    options: &Options,
+    key: HashKey,
+    restored: &mut Restored,
+    rekeys: bool,
+    shards: &mut [Shard],
+) -> Placement {
+    let mut by_group: HashedMap<IncidentId, Vec<Returning>> = HashedMap::default();
     let mut ties = Ties::default();
     let mut identifier = Identifier::new(options, key);
-    let mut taken: HashedMap<Fingerprint, i64> = HashedMap::default();
-    for (old, member) in std::mem::take(&mut restored.members) {
-        let mut fingerprint = old;
+    let mut newest: HashedMap<MemberKey, (i64, MemberKey)> = HashedMap::default();
+    for (old, entry) in std::mem::take(&mut restored.members) {
+        let (mut key, mut fingerprint) = (old, Fingerprint(entry.fingerprint.into()));
+        // Where its group is, where its repeats go, and where they went: all in one shard.
+        let group = GroupHash(entry.group.into());
+        ties.tie(group, key.group(fingerprint));
         if rekeys {
-            let source = options.sources.iter().position(|source| origin(&source.name, "") == member.source);
-            let known = identifier.identify(SourceIndex(source.unwrap_or(0) as u8), &member.labels);
-            ties.tie(GroupHash(member.group.into()), known.group);
-            fingerprint = known.fingerprint;
-            let newest = taken.entry(fingerprint).or_insert(i64::MIN);
-            *newest = (*newest).max(member.touch.last);
+            let source = options.sources.iter().position(|source| origin(&source.name, "") == entry.source);
+            let known = identifier.identify(SourceIndex(source.unwrap_or(0) as u8), &entry.labels);
+            (key, fingerprint) = (MemberKey::new(known.fingerprint, known.group), known.fingerprint);
+            ties.tie(group, known.group);
+            let heard = newest.entry(key).or_insert((i64::MIN, old));
+            *heard = (*heard).max((entry.touch.last, old));
         }
-        by_group.entry(group_id(member.incident.into(), member.group.into())).or_default().push((fingerprint, member));
+        let id = group_id(entry.incident.into(), entry.group.into());
+        by_group.entry(id).or_default().push(Returning { key, fingerprint, entry, is_merged: false });
     }
     let placement: Placement = Arc::new(ties.placement(options.shards));
     let groups =
@@ -156,15 +167,15 @@ fn load(options: &Options, key: HashKey, restored: &mut Restored, rekeys: bool, 
         let id = group_id(group.incident.into(), group.hash.into());
         let samples = restored.samples.remove(&id).unwrap_or_default();
         let mut members = by_group.remove(&id).unwrap_or_default();
-        members.sort_unstable_by_key(|(fingerprint, _)| *fingerprint);
+        members.sort_unstable_by_key(|member| (member.key, u128::from(member.entry.touch.key)));
+        for member in &mut members {
+            // Of members that a new identity makes one, the one heard last stays.
+            let stays = newest.get(&member.key).is_none_or(|(_, key)| key.0 == member.entry.touch.key.into());
+            member.is_merged = !stays;
+        }
         let home = shard_of(&placement, GroupHash(group.hash.into()), shards.len());
         let Some(shard) = shards.get_mut(home) else { continue };
-        // Two fingerprints that a new identity makes one: the one heard last stays.
-        let keep = |(fingerprint, member): &(Fingerprint, MemberEntry)| {
-            !rekeys || taken.get(fingerprint) == Some(&member.touch.last)
-        };
-        let (stay, merged): (Vec<_>, Vec<_>) = members.into_iter().partition(keep);
-        shard.load(&group, &samples, stay, merged);
+        shard.load(&group, &samples, &members);
     }
     placement
 }

@@ -3,4 +3,5 @@
 mod backlog;
 mod demo;
 mod downtime;
+mod engine;
 mod tidy;

@@ -30,8 +30,10 @@ impl Correlator {
 
     /// Folds the group events of all shards of one epoch into incident events.
     pub fn fold(&mut self, mut events: Vec<GroupEvent>, epoch: u64, committed_at: Timestamp) -> Vec<IncidentRecord> {
-        // Events of one group are in order already and share their place at most with each other: the sort is stable.
-        events.sort_by_key(|event| (event.order, event.group));
+        // What one alert did to a group is in order already, and the sort is stable. Timers of one moment are in no order
+        // among the incidents of a group: there the incident decides.
+        let by_timer = |event: &GroupEvent| (!event.order.by_alert).then_some(event.incident);
+        events.sort_by_key(|event| (event.order, event.group, by_timer(event)));
         events.into_iter().filter_map(|event| self.take(event, epoch, committed_at)).collect()
     }
 

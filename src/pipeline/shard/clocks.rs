@@ -52,8 +52,16 @@ impl Clocks {
         Self { sources: vec![Timestamp::MIN; n_sources], wall: Timestamp::MIN, feeds: Vec::new() }
     }
 
-    pub(crate) fn source(&self, source: SourceIndex) -> Timestamp {
-        self.sources.get(usize::from(source.0)).copied().unwrap_or(Timestamp::MIN)
+    /// The record time of what has none: the source's clock, before it has one the wall clock, else the Unix epoch.
+    pub(crate) fn now(&self, source: SourceIndex) -> Timestamp {
+        let clock = self.sources.get(usize::from(source.0)).copied();
+        let known = [clock.unwrap_or(Timestamp::MIN), self.wall].into_iter().find(|time| *time != Timestamp::MIN);
+        known.unwrap_or_default()
+    }
+
+    /// The set of sources whose clock this is.
+    pub(crate) fn feed_at(&self, at: usize) -> Feed {
+        self.feeds.get(at).map_or(Feed::default(), |clock| clock.feed)
     }
 
     /// Moves a source's clock on. True if it moved.

@@ -2,7 +2,7 @@
 //! groups leave the state. Each object has at most one valid ticket per kind; who pops it looks at the real deadline.
 
 use crate::model::alert::Status;
-use crate::model::fingerprint::IncidentId;
+use crate::model::fingerprint::{GroupHash, IncidentId};
 use crate::model::incident::EventReason;
 use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::chunk::Seq;
@@ -17,11 +17,21 @@ use crate::pipeline::source::SourceIndex;
 /// A source that repeats its firing alerts and has not for this many intervals has stopped firing them.
 const MISSED_RESENDS: i64 = 3;
 
+/// A member with a deadline far away is looked at this often, so that the tickets of members that left (16 B each) do not
+/// lie about for as long as `forget_after`.
+const LOOK_AGAIN: Millis = Millis::hours(1);
+
+/// `forget_after` of members whose rule is gone from the configuration: its default.
+const FORGET_ORPHANS: Millis = Millis::hours(7 * 24);
+
 impl Shard {
     /// Fires everything that is due, in the order of the due times.
     pub(super) fn run_due(&mut self, seq: Seq, out: &mut Out) {
         while let Some((feed, due)) = self.clocks.earliest_due() {
             let Some(ticket) = self.clocks.pop(feed, due) else { return };
+            if self.follows_another_clock(ticket, feed) {
+                continue;
+            }
             let order = Order { seq, by_alert: false, due };
             let moment = Moment { order, time: due, emission: due };
             match ticket.kind {
@@ -32,6 +42,31 @@ impl Shard {
                 TicketKind::Retire => self.due_retire(ticket.slot, moment, out),
             }
         }
+    }
+
+    /// A source that joined since the ticket was filed may lag: then the ticket goes on to the clock of the larger set.
+    fn follows_another_clock(&mut self, ticket: Ticket, feed_at: usize) -> bool {
+        let Ticket { due, kind, slot } = ticket;
+        let group = match kind {
+            TicketKind::Member => self.dedup.get(slot).filter(|member| member.ticket == due).map(|member| member.group),
+            _ => Some(slot),
+        };
+        let Some(group) = group.and_then(|group| self.group(group)).filter(|group| !group.retired) else { return false };
+        let filed = match kind {
+            TicketKind::Member => due,
+            TicketKind::Window => group.window_ticket,
+            TicketKind::Report => group.report_ticket,
+            TicketKind::Retire => group.retire_ticket,
+            TicketKind::Hold => group.hold_ticket,
+        };
+        let feed = group.feed;
+        if filed != due || self.clocks.feed_at(feed_at) == feed {
+            return false;
+        }
+        let clock = self.clocks.feed(feed);
+        let timers = if kind == TicketKind::Report { &mut clock.emissions } else { &mut clock.deadlines };
+        timers.file(ticket);
+        true
     }
 
     fn due_member(&mut self, slot: u32, moment: Moment, out: &mut Out) {
@@ -52,7 +87,7 @@ impl Shard {
         } else if leaves <= moment.time {
             out.expired += 1;
             self.stop_firing(member.group, EventReason::Expired, moment, out);
-            self.changes.gone_members.push(member.fingerprint);
+            self.changes.gone_members.push(member.key);
             self.drop_entry(slot);
         } else {
             self.file_member(slot);
@@ -61,7 +96,7 @@ impl Shard {
 
     /// When a firing member counts as resolved, and when it is forgotten.
     fn deadlines(&self, member: &Member, group: &Group) -> (Timestamp, Timestamp) {
-        let Some(rule) = self.rule_of(group) else { return (member.ends_at, Timestamp::MAX) };
+        let Some(rule) = self.rule_of(group) else { return (member.ends_at, member.last + FORGET_ORPHANS) };
         let resend = self.sources.get(usize::from(member.source.0)).and_then(|source| source.resend_interval);
         let silence = match rule.resolve_after {
             ResolveAfter::Never => None,
@@ -80,7 +115,10 @@ impl Shard {
         let Some(member) = self.dedup.get(slot).filter(|member| member.state == MemberState::Firing) else { return };
         let Some(group) = self.group(member.group) else { return };
         let (resolves, leaves) = self.deadlines(member, group);
-        let (due, feed) = (resolves.min(leaves), group.feed);
+        let (deadline, feed) = (resolves.min(leaves), group.feed);
+        let clock = self.clocks.feed(feed);
+        let due = if clock.records == Timestamp::MIN { deadline } else { deadline.min(clock.records + LOOK_AGAIN) };
+        let Some(member) = self.dedup.get(slot) else { return };
         if due < member.ticket {
             if let Some(member) = self.dedup.get_mut(slot) {
                 member.ticket = due;
@@ -108,7 +146,8 @@ impl Shard {
 
     /// Makes sure that a ticket is filed for the end of the window.
     pub(super) fn file_window(&mut self, slot: u32) {
-        let Some(group) = self.group(slot).filter(|group| group.ended.is_none()) else { return };
+        // What is held back has no window yet.
+        let Some(group) = self.group(slot).filter(|group| group.ended.is_none() && !group.is_held()) else { return };
         let Some(rule) = self.rule_of(group) else { return };
         let due = group.window_end(rule).0;
         self.file_group_ticket(slot, TicketKind::Window, due);
@@ -141,7 +180,7 @@ impl Shard {
     pub(super) fn retire(&mut self, slot: u32, order: Option<Order>, out: &mut Out) {
         let Some(group) = self.group_mut(slot) else { return };
         group.retired = true;
-        let (hash, incident, entries) = (group.hash, group.incident, group.entries);
+        let (hash, incident, entries, predecessor) = (group.hash, group.incident, group.entries, group.predecessor);
         group.samples = Vec::new();
         if self.by_key.get(&hash) == Some(&slot) {
             self.by_key.remove(&hash);
@@ -160,11 +199,23 @@ impl Shard {
                     view: None,
                 });
             }
-            None => self.changes.gone_held.push(hash),
+            None => {
+                self.changes.gone_held.push(hash);
+                self.step_back(hash, predecessor);
+            }
         }
         self.dead_entries += entries;
         if entries == 0 {
             self.free_group(slot);
+        }
+    }
+
+    /// What was held back in vain was no successor: the group before it is the newest of its key again.
+    fn step_back(&mut self, hash: GroupHash, predecessor: Option<IncidentId>) {
+        let before = predecessor.and_then(|incident| self.by_incident.get(&incident)).copied();
+        if let Some(before) = before {
+            self.by_key.insert(hash, before);
+            self.touch_group(before);
         }
     }
 
@@ -206,6 +257,9 @@ impl Shard {
             else {
                 continue;
             };
+            if member.source != source {
+                continue; // It was last heard from a source that keeps what came.
+            }
             member.last = member.last + by;
             if member.ends_at != Timestamp::MAX {
                 member.ends_at = member.ends_at + by;
@@ -228,7 +282,8 @@ impl Shard {
         group.resolved_by = Some(by.to_owned());
         self.tally.open_windows -= u64::from(was_open);
         self.touch_group(slot);
-        let moment = Moment { order: Self::step_order(seq), time: at, emission };
+        let order = Order { seq, by_alert: false, due: Timestamp::MAX }; // After the timers of the same number.
+        let moment = Moment { order, time: at, emission };
         if was_firing {
             self.resolve_group(slot, EventReason::Person, moment, out);
         } else {
@@ -238,7 +293,7 @@ impl Shard {
 
     /// What is still to be told of a group, told now.
     pub(super) fn tell_rest(&mut self, slot: u32, moment: Moment, out: &mut Out) {
-        if matches!(self.group(slot).map(|group| group.pending), Some(Pending::Change(_))) {
+        if matches!(self.group(slot).map(|group| group.pending), Some(Pending::Change(..))) {
             self.tell(slot, GroupEventKind::Changed, EventReason::WindowClosed, moment, out);
         }
     }

@@ -46,18 +46,18 @@ impl Shard {
                 }
             }
             _ if reason == EventReason::SeverityRose => self.tell(slot, GroupEventKind::Changed, reason, moment, out),
-            Pending::Change(known) => {
+            Pending::Change(known, due) => {
                 if weight(reason) > weight(known)
                     && let Some(group) = self.group_mut(slot)
                 {
-                    group.pending = Pending::Change(reason);
+                    group.pending = Pending::Change(reason, due);
                 }
             }
             Pending::Nothing => {
                 let every = self.rule_of(group).map_or_else(Default::default, |rule| rule.update_every);
                 let due = moment.emission.max(group.last_emission + every);
                 if let Some(group) = self.group_mut(slot) {
-                    group.pending = Pending::Change(reason);
+                    group.pending = Pending::Change(reason, due);
                 }
                 self.file_group_ticket(slot, TicketKind::Report, due);
             }
@@ -88,10 +88,9 @@ impl Shard {
             _ => return,
         }
         let Some(group) = self.group(slot) else { return };
-        let every = self.rule_of(group).map_or_else(Default::default, |rule| rule.update_every);
         let (due, kind, reason) = match group.pending {
             Pending::Opening(due) => (due, GroupEventKind::Opened, group.opening_reason),
-            Pending::Change(reason) => (group.last_emission + every, GroupEventKind::Changed, reason),
+            Pending::Change(reason, due) => (due, GroupEventKind::Changed, reason),
             Pending::Nothing => return,
         };
         if due <= moment.emission {
@@ -104,10 +103,8 @@ impl Shard {
     /// Files the ticket of what is still to be told, after a restore.
     pub(super) fn file_report(&mut self, slot: u32) {
         let Some(group) = self.group(slot) else { return };
-        let every = self.rule_of(group).map_or_else(Default::default, |rule| rule.update_every);
         match group.pending {
-            Pending::Opening(due) => self.file_group_ticket(slot, TicketKind::Report, due),
-            Pending::Change(_) => self.file_group_ticket(slot, TicketKind::Report, group.last_emission + every),
+            Pending::Opening(due) | Pending::Change(_, due) => self.file_group_ticket(slot, TicketKind::Report, due),
             Pending::Nothing => {}
         }
     }
@@ -126,6 +123,9 @@ impl Shard {
             .group(slot)
             .and_then(|group| self.rule_of(group))
             .is_some_and(|rule| rule.kind == WindowKind::UntilResolved);
+        if ends_with_resolve {
+            self.settle_window(slot, moment.time, moment, out); // A cap that was reached before ended it.
+        }
         let Some(group) = self.group_mut(slot) else { return };
         group.status = Status::Resolved;
         group.resolved_at = moment.time;
@@ -156,7 +156,7 @@ impl Shard {
         let catching_up = self.clocks.is_catching_up(feed);
         let Some(group) = self.group_mut(slot) else { return };
         group.pending = Pending::Nothing;
-        group.last_emission = moment.emission;
+        group.last_emission = group.last_emission.max(moment.emission); // A deadline may be due before what was told last.
         let view = view_of(group, moment.time, catching_up);
         let (group_hash, incident) = (group.hash, group.incident);
         let view = Some(Box::new(view));

@@ -38,7 +38,6 @@ pub(crate) struct HeldAlert {
     pub(crate) seq: Seq,
     pub(crate) time: Timestamp,
     pub(crate) slot: u32,
-    pub(crate) fingerprint: Fingerprint,
     pub(crate) source: SourceIndex,
     pub(crate) severity: Severity,
 }
@@ -50,8 +49,8 @@ pub(crate) enum Pending {
     Opening(Timestamp),
     /// Nothing.
     Nothing,
-    /// Something changed; told when `update_every` allows.
-    Change(EventReason),
+    /// Something changed; told at this emission time, as `update_every` allows.
+    Change(EventReason, Timestamp),
 }
 
 /// One window and its incident.
@@ -80,6 +79,8 @@ pub(crate) struct Group {
     pub(crate) resolved_at: Timestamp,
     pub(crate) resolved_by: Option<String>,
     pub(crate) firing: u64,
+    /// When a member was forgotten last; not saved, as it matters only among deadlines of the same moment.
+    pub(crate) expired_at: Timestamp,
     pub(crate) members: u64,
     pub(crate) members_sum: u128,
     pub(crate) counts: Counts,
@@ -131,6 +132,7 @@ impl Group {
             resolved_at: Timestamp::MIN,
             resolved_by: None,
             firing: 0,
+            expired_at: Timestamp::MIN,
             members: 0,
             members_sum: 0,
             counts: Counts::default(),

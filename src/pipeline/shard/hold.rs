@@ -1,58 +1,74 @@
 //! `open_after`: alerts held back until enough of them came within the threshold's time.
 //!
 //! The alert that reaches the threshold opens the incident; the ones before are back-filled, not forgotten. What leaves
-//! the time without that is folded as below the threshold, and belongs to no incident.
+//! the time without that is folded as below the threshold, and belongs to no incident: its entry leaves with the last of
+//! its alerts, so that no held alert ever points to an entry that is not its own.
 
 use crate::model::alert::Status;
+use crate::model::fingerprint::MemberKey;
 use crate::model::incident::EventReason;
 use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::chunk::{Arrival, Part};
+use crate::pipeline::options::OpenAfter;
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::shard::dedup::{MemberState, Unsaved};
-use crate::pipeline::shard::event::{Order, Out};
-use crate::pipeline::shard::group::HeldAlert;
+use crate::pipeline::shard::event::Out;
+use crate::pipeline::shard::group::{Group, HeldAlert};
 use crate::pipeline::shard::place::sample_of;
+use crate::pipeline::shard::timers::TicketKind;
 use crate::pipeline::shard::{Moment, Shard};
 use crate::pipeline::source::SourceIndex;
 
 impl Shard {
+    /// Holds an alert back, and its folded repeats one by one: each counts towards the threshold.
+    pub(super) fn hold(
+        &mut self,
+        group_slot: u32,
+        slot: Option<u32>,
+        part: &Part,
+        arrival: &Arrival,
+        out: &mut Out,
+    ) {
+        let mut slot = slot;
+        for n_before in 0..arrival.count {
+            if self.group(group_slot).is_some_and(Group::is_held) {
+                self.hold_one(group_slot, slot, part, arrival, out);
+                slot = self.dedup.find(MemberKey::new(arrival.fingerprint, arrival.group));
+            } else if let Some(slot) = slot {
+                return self.repeat(slot, arrival, u64::from(arrival.count - n_before), out);
+            }
+        }
+    }
+
     /// Holds one alert back, and opens the incident if it is the one that was missing.
-    pub(super) fn hold(&mut self, group_slot: u32, slot: Option<u32>, part: &Part, arrival: &Arrival, out: &mut Out) {
+    fn hold_one(&mut self, group_slot: u32, slot: Option<u32>, part: &Part, arrival: &Arrival, out: &mut Out) {
         let Some(last) = self.group(group_slot).map(|group| group.last) else { return };
         let at = arrival.time.max(last);
         out.late += u64::from(arrival.time < last);
         let moment = self.moment(group_slot, arrival, at);
-        let entry = self.hold_entry(group_slot, slot, part, arrival, moment, out);
+        let (entry, is_first) = self.hold_entry(group_slot, slot, part, arrival, moment, out);
         self.let_go(group_slot, at, out);
         let n_samples = self.n_samples;
         let Some(group) = self.group_mut(group_slot) else { return };
         group.feed = group.feed.with(arrival.source);
         group.last = at;
-        let is_first = group.held.iter().all(|held| held.slot != entry);
         if is_first && group.samples.len() < n_samples {
             group.samples.push(sample_of(part, arrival, at));
             group.samples_unsaved = true;
         }
-        group.held.push_back(HeldAlert {
-            seq: arrival.seq,
-            time: at,
-            slot: entry,
-            fingerprint: arrival.fingerprint,
-            source: arrival.source,
-            severity: arrival.severity,
-        });
+        let (source, severity) = (arrival.source, arrival.severity);
+        group.held.push_back(HeldAlert { seq: arrival.seq, time: at, slot: entry, source, severity });
         let n_held = group.held.len();
-        Self::count_held(out, arrival.source, 1);
+        Self::count_held(out, source, 1);
         self.touch_group(group_slot);
-        let needed = self.rules.get(usize::from(arrival.rule)).map_or(1, |rule| rule.open_after.count as usize);
-        if n_held >= needed {
+        if n_held >= self.threshold(group_slot).count as usize {
             self.open_held(group_slot, arrival, moment, out);
         } else {
             self.file_hold(group_slot);
         }
     }
 
-    /// The entry of the held alert; a member of an earlier group leaves that.
+    /// The entry of the held alert, and whether it is its first; a member of an earlier group leaves that.
     fn hold_entry(
         &mut self,
         group_slot: u32,
@@ -61,7 +77,7 @@ impl Shard {
         arrival: &Arrival,
         moment: Moment,
         out: &mut Out,
-    ) -> u32 {
+    ) -> (u32, bool) {
         let old = slot.and_then(|slot| self.dedup.get(slot).map(|member| (slot, *member)));
         let entry = match old {
             Some((slot, member)) if member.group == group_slot => slot,
@@ -79,7 +95,10 @@ impl Shard {
                 self.add_entry(group_slot, part, arrival)
             }
         };
+        let mut is_first = false;
         if let Some(member) = self.dedup.get_mut(entry) {
+            is_first = member.count == 0;
+            member.count += 1;
             member.state = MemberState::Held;
             member.last = moment.time;
             member.starts_at = arrival.starts_at;
@@ -88,7 +107,7 @@ impl Shard {
             member.ends_at = if arrival.ends_at == Timestamp::MIN { Timestamp::MAX } else { arrival.ends_at };
         }
         self.touch_member(entry, Unsaved::Whole);
-        entry
+        (entry, is_first)
     }
 
     fn bind_entry(&mut self, group_slot: u32) {
@@ -102,34 +121,23 @@ impl Shard {
         self.make_incident(group_slot, arrival, moment);
         let Some(group) = self.group_mut(group_slot) else { return };
         let held = std::mem::take(&mut group.held);
-        let incident = group.incident;
-        let first = held.front().map_or(moment.time, |first| first.time);
-        group.first_seen = first;
-        group.window_from = first;
+        let (incident, hash) = (group.incident, group.hash);
+        group.first_seen = held.front().map_or(moment.time, |first| first.time);
+        group.window_from = moment.time; // The opening record is this one.
+        group.samples_unsaved = true; // They are kept under the name of the incident from now on.
         if group.opening_reason == EventReason::FirstAlert {
             group.opening_reason = EventReason::Threshold;
         }
-        self.changes.gone_held.push(arrival.group);
+        self.changes.gone_held.push(hash);
         for alert in &held {
-            let Some(member) = self.dedup.get_mut(alert.slot) else { continue };
-            let is_first = member.count == 0;
-            member.count += 1;
-            if is_first {
-                member.first = alert.time;
-                member.state = match member.state {
-                    MemberState::HeldResolved => MemberState::Resolved,
-                    _ => MemberState::Firing,
-                };
+            if let Some(member) = self.dedup.get_mut(alert.slot) {
+                member.count = 0; // From now on it counts what was counted in the incident.
             }
-            let fires = member.state == MemberState::Firing;
+        }
+        for alert in &held {
+            let is_first = self.join_held(group_slot, alert);
             let stand_in = Arrival { source: alert.source, severity: alert.severity, ..*arrival };
-            if let Some(group) = self.group_mut(group_slot).filter(|_| is_first) {
-                group.count_member(alert.fingerprint);
-                group.firing += u64::from(fires);
-            }
             self.count_in(group_slot, &stand_in, Status::Firing, 1, alert.time);
-            self.touch_member(alert.slot, Unsaved::Whole);
-            self.file_member(alert.slot);
             let outcome = match (alert.seq == arrival.seq, is_first) {
                 (true, _) => Outcome::Opened,
                 (false, true) => Outcome::Joined,
@@ -142,26 +150,59 @@ impl Shard {
         self.file_window(group_slot);
     }
 
+    /// Makes the fingerprint of a held alert a member; returns whether it is the first of its fingerprint.
+    fn join_held(&mut self, group_slot: u32, alert: &HeldAlert) -> bool {
+        let Some(member) = self.dedup.get_mut(alert.slot) else { return false };
+        let is_first = member.count == 0;
+        member.count += 1;
+        if is_first {
+            member.first = alert.time;
+            let is_resolved = member.state == MemberState::HeldResolved;
+            member.state = if is_resolved { MemberState::Resolved } else { MemberState::Firing };
+            let fingerprint = member.fingerprint;
+            if let Some(group) = self.group_mut(group_slot) {
+                group.count_member(fingerprint);
+                group.firing += u64::from(!is_resolved);
+            }
+        }
+        self.touch_member(alert.slot, Unsaved::Whole);
+        self.file_member(alert.slot);
+        is_first
+    }
+
     /// Folds what is too old to count towards the threshold at this time.
     pub(super) fn let_go(&mut self, group_slot: u32, at: Timestamp, out: &mut Out) {
-        let Some(within) = self.group(group_slot).map(|group| self.held_for(group.rule)) else { return };
-        let Some(group) = self.group_mut(group_slot) else { return };
-        let mut left = Vec::new();
-        while let Some(oldest) = group.held.front().copied().filter(|oldest| oldest.time + within < at) {
-            group.held.pop_front();
-            left.push(oldest);
-        }
-        if !left.is_empty() {
+        let within = self.threshold(group_slot).within;
+        while let Some(group) = self.group_mut(group_slot) {
+            let Some(alert) = group.held.pop_front_if(|oldest| oldest.time + within < at) else { return };
             self.touch_group(group_slot);
-        }
-        for alert in left {
+            self.forget_held(group_slot, alert.slot);
             Self::count_held(out, alert.source, -1);
             Self::count_one(out, alert.source, alert.seq, Outcome::Folded, 1, None);
         }
     }
 
-    fn held_for(&self, rule: Option<u16>) -> Millis {
-        rule.and_then(|rule| self.rules.get(usize::from(rule))).map_or(Millis::ZERO, |rule| rule.open_after.within)
+    /// One held alert less of this entry, which leaves with its last one.
+    fn forget_held(&mut self, group_slot: u32, slot: u32) {
+        let Some(member) = self.dedup.get_mut(slot) else { return };
+        member.count -= 1;
+        if member.count > 0 {
+            return;
+        }
+        let (key, fingerprint) = (member.key, member.fingerprint);
+        self.changes.gone_members.push(key);
+        self.drop_entry(slot);
+        if let Some(group) = self.group_mut(group_slot) {
+            let n_before = group.samples.len();
+            group.samples.retain(|sample| sample.fingerprint != fingerprint);
+            group.samples_unsaved |= group.samples.len() < n_before;
+        }
+    }
+
+    /// The threshold of a group. Under a rule that is gone from the configuration nothing opens any more.
+    fn threshold(&self, group_slot: u32) -> OpenAfter {
+        let rule = self.group(group_slot).and_then(|group| self.rule_of(group));
+        rule.map_or(OpenAfter { count: u32::MAX, within: Millis::ZERO }, |rule| rule.open_after)
     }
 
     /// A held alert may leave now. A group that holds nothing any more leaves the state.
@@ -182,21 +223,15 @@ impl Shard {
     }
 
     pub(super) fn file_hold(&mut self, slot: u32) {
-        let Some(group) = self.group(slot) else { return };
-        let within = self.held_for(group.rule);
-        let Some(oldest) = group.held.front() else { return };
+        let within = self.threshold(slot).within;
+        let Some(oldest) = self.group(slot).and_then(|group| group.held.front()) else { return };
         let due = oldest.time + within + Millis(1);
-        self.file_group_ticket(slot, crate::pipeline::shard::timers::TicketKind::Hold, due);
+        self.file_group_ticket(slot, TicketKind::Hold, due);
     }
 
     fn count_held(out: &mut Out, source: SourceIndex, by: i64) {
         if let Some(counts) = out.counts.get_mut(usize::from(source.0)) {
             counts.held += by;
         }
-    }
-
-    /// The order of something a step caused without any timer.
-    pub(super) const fn step_order(seq: crate::pipeline::chunk::Seq) -> Order {
-        Order { seq, by_alert: false, due: Timestamp::MIN }
     }
 }

@@ -20,7 +20,7 @@ mod timers;
 use std::sync::Arc;
 
 use crate::model::alert::Status;
-use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, IncidentId};
+use crate::model::fingerprint::{GroupHash, HashKey, HashedMap, IncidentId, MemberKey};
 use crate::model::incident::{EventReason, IncidentEvent};
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, RESOLVE_TIMEOUT, Seq, Step, StepKind};
@@ -49,7 +49,7 @@ struct Moment {
 struct Changes {
     members: Vec<u32>,
     groups: Vec<u32>,
-    gone_members: Vec<Fingerprint>,
+    gone_members: Vec<MemberKey>,
     gone_groups: Vec<IncidentId>,
     gone_held: Vec<GroupHash>,
 }
@@ -130,15 +130,35 @@ impl Shard {
 
     /// Takes its part of the next chunk. Parts must come in the order of their chunks.
     pub fn apply(&mut self, part: &Part, out: &mut Out) {
-        let mut steps = part.steps.iter().peekable();
+        let mut steps = part.steps.as_slice();
         for arrival in &part.arrivals {
-            while let Some(step) = steps.next_if(|step| step.seq <= arrival.seq) {
-                self.step(step, out);
-            }
+            let n_before = steps.iter().take_while(|step| step.seq <= arrival.seq).count();
+            let (before, after) = steps.split_at(n_before);
+            self.take_steps(before, out);
+            steps = after;
             self.arrive(part, arrival, out);
         }
-        for step in steps {
-            self.step(step, out);
+        self.take_steps(steps, out);
+    }
+
+    /// Clocks that move in one step of the sequence move together, and only then fires what is due: in the order of the
+    /// due times, whichever clock made it so.
+    fn take_steps(&mut self, steps: &[Step], out: &mut Out) {
+        for same in steps.chunk_by(|one, next| one.seq == next.seq) {
+            let mut moved = None;
+            for step in same {
+                if !step.kind.moves_clock()
+                    && let Some(seq) = moved.take()
+                {
+                    self.run_due(seq, out);
+                }
+                if self.step(step, out) {
+                    moved = Some(step.seq);
+                }
+            }
+            if let Some(seq) = moved {
+                self.run_due(seq, out);
+            }
         }
     }
 
@@ -168,15 +188,16 @@ impl Shard {
         }
     }
 
-    fn step(&mut self, step: &Step, out: &mut Out) {
+    /// Returns whether a clock moved.
+    fn step(&mut self, step: &Step, out: &mut Out) -> bool {
         for slot in std::mem::take(&mut self.superseded) {
             let Some(group) = self.group(slot) else { continue };
             let (feed, time) = (group.feed, group.last_seen);
-            let emission = self.emission(feed, time);
-            let moment = Moment { order: Self::step_order(step.seq), time, emission };
+            let order = Order { seq: step.seq, by_alert: false, due: Timestamp::MIN }; // Before any timer.
+            let moment = Moment { order, time, emission: self.emission(feed, time) };
             self.stop_firing(slot, EventReason::Superseded, moment, out);
         }
-        let moved = match &step.kind {
+        match &step.kind {
             StepKind::Clock { source, to } => self.clocks.move_source(*source, *to),
             StepKind::Wall { to } => self.clocks.move_wall(*to),
             StepKind::Unread { source, by } => {
@@ -191,18 +212,15 @@ impl Shard {
                 self.clocks.run_out();
                 true
             }
-        };
-        if moved {
-            self.run_due(step.seq, out);
         }
     }
 
     fn arrive(&mut self, part: &Part, arrival: &Arrival, out: &mut Out) {
-        let time = if arrival.time == Timestamp::MIN { self.clocks.source(arrival.source) } else { arrival.time };
+        let time = if arrival.time == Timestamp::MIN { self.clocks.now(arrival.source) } else { arrival.time };
         let ends_at = if arrival.ends_at == ENDS_BY_DEFAULT { time + RESOLVE_TIMEOUT } else { arrival.ends_at };
         let ended = ends_at != Timestamp::MIN && ends_at <= time;
         let arrival = Arrival { time, ends_at, ..*arrival };
-        let slot = self.live_entry(arrival.fingerprint);
+        let slot = self.live_entry(MemberKey::new(arrival.fingerprint, arrival.group));
         if arrival.status == Status::Resolved || ended {
             self.resolve(slot, &arrival, out);
         } else {
@@ -252,9 +270,9 @@ impl Shard {
         }
     }
 
-    /// The entry of a fingerprint, unless its group has left the state; then the entry leaves now.
-    fn live_entry(&mut self, fingerprint: Fingerprint) -> Option<u32> {
-        let slot = self.dedup.find(fingerprint)?;
+    /// The entry of a member, unless its group has left the state; then the entry leaves now.
+    fn live_entry(&mut self, key: MemberKey) -> Option<u32> {
+        let slot = self.dedup.find(key)?;
         let group = self.dedup.get(slot)?.group;
         if self.group(group).is_some_and(|group| !group.retired) {
             return Some(slot);

@@ -3,7 +3,7 @@
 //! Membership is decided by record times, never by whether a timer has fired yet.
 
 use crate::model::alert::Status;
-use crate::model::fingerprint::incident_id;
+use crate::model::fingerprint::{MemberKey, incident_id};
 use crate::model::incident::{EventReason, Sample};
 use crate::model::labels;
 use crate::model::time::Timestamp;
@@ -49,13 +49,15 @@ impl Shard {
             return Standing::Anew;
         }
         let Some(rule) = self.rule_of(group) else { return Standing::Repeat };
-        // The same `startsAt` is the same occurrence, however long nobody spoke of it.
-        let same_start = arrival.starts_at != Timestamp::MIN && arrival.starts_at == member.starts_at;
         let at = arrival.time.max(group.last);
-        // What a person resolved is judged by its own silence, everything else by the silence of the window.
-        let heard = if group.resolved_by.is_some() { member.last } else { group.last };
-        let goes_on = at < heard + rule.gap || rule.kind == WindowKind::UntilResolved && group.resolved_by.is_none();
-        if same_start || goes_on { Standing::Repeat } else { Standing::Anew }
+        let goes_on = if group.resolved_by.is_some() {
+            at < member.last + rule.gap // What a person resolved is judged by its own silence, and by nothing else.
+        } else {
+            // The same `startsAt` is the same occurrence, however long nobody spoke of it.
+            let same_start = arrival.starts_at != Timestamp::MIN && arrival.starts_at == member.starts_at;
+            same_start || rule.kind == WindowKind::UntilResolved || at < group.last + rule.gap
+        };
+        if goes_on { Standing::Repeat } else { Standing::Anew }
     }
 
     /// Counts `n` repeats of a firing member.
@@ -68,8 +70,14 @@ impl Shard {
         out.late += if is_late { n } else { 0 };
         let moment = self.moment(group_slot, arrival, at);
         self.settle_window(group_slot, at, moment, out);
+        let came_before_its_end = matches!(self.group(group_slot), Some(group)
+            if matches!(group.ended, Some((end, EndCause::Gap)) if at < end));
+        if came_before_its_end {
+            self.reopen_window(group_slot, at);
+        }
         if let Some(member) = self.dedup.get_mut(slot) {
             member.last = at;
+            member.source = arrival.source;
             member.starts_at = arrival.starts_at;
             member.ends_at = deadline_of(arrival);
             member.count += n;
@@ -78,6 +86,9 @@ impl Shard {
         let rose = self.count_in(group_slot, arrival, Status::Firing, n, at);
         self.touch_member(slot, Unsaved::Touched);
         self.file_member(slot);
+        if came_before_its_end {
+            self.file_window(group_slot);
+        }
         Self::count(out, arrival, Outcome::Folded, n, Some(incident));
         self.change(group_slot, if rose { EventReason::SeverityRose } else { EventReason::Counted }, moment, out);
     }
@@ -210,8 +221,9 @@ impl Shard {
 
     /// Gives a group its incident, named by the record that opens it.
     pub(super) fn make_incident(&mut self, slot: u32, arrival: &Arrival, moment: Moment) {
-        let id = incident_id(self.key, arrival.group, arrival.origin, arrival.position, arrival.seq.index);
+        let key = self.key;
         let Some(group) = self.group_mut(slot) else { return };
+        let id = incident_id(key, group.hash, arrival.origin, arrival.position, arrival.seq.index);
         group.incident = id;
         group.last_emission = moment.emission;
         group.pending = Pending::Nothing;
@@ -275,6 +287,7 @@ impl Shard {
     pub(super) fn add_entry(&mut self, group: u32, part: &Part, arrival: &Arrival) -> u32 {
         let labels = self.arena.store(part.bytes(arrival.labels));
         let slot = self.dedup.insert(Member {
+            key: MemberKey::new(arrival.fingerprint, arrival.group),
             fingerprint: arrival.fingerprint,
             group,
             labels,
@@ -302,6 +315,8 @@ impl Shard {
             self.touch_group(old.group);
             if over {
                 self.resolve_group(old.group, EventReason::Superseded, moment, out);
+            } else if fired {
+                self.change(old.group, EventReason::MemberResolved, moment, out);
             }
         }
         self.leave_entry(old.group);
@@ -375,6 +390,12 @@ impl Shard {
         let Some(group) = self.group_mut(slot) else { return };
         group.firing -= 1;
         let over = group.firing == 0 && group.status == Status::Firing;
+        if reason == EventReason::Expired {
+            group.expired_at = moment.time;
+        }
+        // Of several that end at one moment it must not matter which one is looked at last.
+        let expired = reason == EventReason::NotSeen && group.expired_at == moment.time;
+        let reason = if expired { EventReason::Expired } else { reason };
         self.touch_group(slot);
         if over {
             self.resolve_group(slot, reason, moment, out);

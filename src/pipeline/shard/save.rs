@@ -1,7 +1,9 @@
 //! State of a shard to entries and back: what changed since the last epoch, a slice of the rolling sweep, and loading.
 
+use std::collections::VecDeque;
+
 use crate::model::alert::{Severity, Status};
-use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId, origin};
+use crate::model::fingerprint::{Fingerprint, GroupHash, HashedMap, IncidentId, MemberKey, origin};
 use crate::model::incident::{Counts, EventReason};
 use crate::model::labels;
 use crate::model::time::Timestamp;
@@ -27,6 +29,19 @@ pub(super) struct SweepCursor {
     next_group: u32,
     next_member: u32,
     clean_from: u32,
+}
+
+/// A member of a restored state under the configuration now in force.
+#[derive(Debug)]
+pub struct Returning {
+    /// Its key now.
+    pub key: MemberKey,
+    /// Its identity now.
+    pub fingerprint: Fingerprint,
+    /// What the state says of it.
+    pub entry: MemberEntry,
+    /// A new identity makes it one with another that was heard later: it no longer counts as firing here.
+    pub is_merged: bool,
 }
 
 /// What a shard has to say at the end of an epoch, besides its output.
@@ -106,7 +121,7 @@ impl Shard {
         let member = *member;
         let Some(group) = self.group(member.group).filter(|group| !group.retired) else { return };
         let touch = TouchEntry {
-            fingerprint: member.fingerprint.0.into(),
+            key: member.key.0.into(),
             last: member.last.0,
             starts_at: member.starts_at.0,
             ends_at: member.ends_at.0,
@@ -132,10 +147,10 @@ impl Shard {
     fn save_group(&mut self, slot: u32, whole: bool, entries: &mut BlockWriter) {
         let Some(group) = self.group_mut(slot).filter(|group| !group.retired) else { return };
         group.unsaved = Unsaved::No;
-        let with_samples = std::mem::replace(&mut group.samples_unsaved, false) || whole;
+        let with_samples = std::mem::replace(&mut group.samples_unsaved, false) || whole && !group.samples.is_empty();
         let Some(group) = self.group(slot) else { return };
         let is_current = self.by_key.get(&group.hash) == Some(&slot);
-        if with_samples && !group.samples.is_empty() {
+        if with_samples {
             let of = if group.is_held() { group.hash.0 } else { group.incident.0 };
             let json = serde_json::to_vec(&group.samples).expect("samples are texts and numbers");
             entries.push(Kind::Samples(SamplesEntry { of: of.into(), json }));
@@ -171,8 +186,11 @@ impl Shard {
             status_counts: group.counts.status.to_vec(),
             severity_max: group.severity_max as u32,
             feed: sources.filter(|source| group.feed.has(*source)).map(|source| self.source_hash(source)).collect(),
-            opening_due: if let Pending::Opening(due) = group.pending { Some(due.0) } else { None },
-            change: if let Pending::Change(reason) = group.pending { reason_text(reason) } else { String::new() },
+            report_due: match group.pending {
+                Pending::Opening(due) | Pending::Change(_, due) => Some(due.0),
+                Pending::Nothing => None,
+            },
+            change: if let Pending::Change(reason, _) = group.pending { reason_text(reason) } else { String::new() },
             last_emission: group.last_emission.0,
             held: group.held.iter().map(|held| self.held_entry(held)).collect(),
         }
@@ -180,7 +198,7 @@ impl Shard {
 
     fn held_entry(&self, held: &HeldAlert) -> HeldEntry {
         HeldEntry {
-            fingerprint: held.fingerprint.0.into(),
+            key: self.dedup.get(held.slot).map_or(0, |member| member.key.0).into(),
             time: held.time.0,
             record: held.seq.record,
             index: held.seq.index,
@@ -189,67 +207,85 @@ impl Shard {
         }
     }
 
-    /// Takes a group and its fingerprints from a restored state. Clocks must have been set before. `merged`: fingerprints
-    /// that a new identity made one with another; they no longer count as firing here.
-    pub fn load(
-        &mut self,
-        entry: &GroupEntry,
-        samples: &[u8],
-        members: Vec<(Fingerprint, MemberEntry)>,
-        merged: Vec<(Fingerprint, MemberEntry)>,
-    ) {
+    /// Takes a group and its members from a restored state. Clocks must have been set before.
+    pub fn load(&mut self, entry: &GroupEntry, samples: &[u8], members: &[Returning]) {
         let slot = self.load_group(entry, samples);
-        for (_, member) in merged {
-            self.changes.gone_members.push(Fingerprint(member.fingerprint.into()));
-            if member.touch.state == MemberState::Firing as u32 {
-                self.superseded.push(slot);
+        for member in members {
+            let old = MemberKey(member.entry.touch.key.into());
+            if member.is_merged {
+                self.changes.gone_members.push(old);
+                if member.entry.touch.state == MemberState::Firing as u32 {
+                    self.superseded.push(slot);
+                }
+            } else {
+                let entry_slot = self.load_member(slot, member);
+                if member.key != old {
+                    // The old name leaves the state, the new one is written in full.
+                    self.changes.gone_members.push(old);
+                    self.touch_member(entry_slot, Unsaved::Whole);
+                }
             }
         }
-        for (fingerprint, member) in members {
-            let touch = member.touch;
-            let labels = self.arena.store(&member.labels);
-            let entry_slot = self.dedup.insert(Member {
-                fingerprint,
-                group: slot,
-                labels,
-                first: Timestamp(member.first),
-                last: Timestamp(touch.last),
-                starts_at: Timestamp(touch.starts_at),
-                ends_at: Timestamp(touch.ends_at),
-                ticket: Timestamp::MAX,
-                count: touch.count,
-                source: self.source_by_hash(member.source),
-                severity: Severity::from_number(touch.severity),
-                state: match touch.state {
-                    0 => MemberState::Firing,
-                    1 => MemberState::Resolved,
-                    2 => MemberState::Held,
-                    _ => MemberState::HeldResolved,
-                },
-                unsaved: Unsaved::No,
-            });
-            if fingerprint != Fingerprint(member.fingerprint.into()) {
-                // Re-keyed by a new configuration: the old name leaves the state, the new one is written in full.
-                self.changes.gone_members.push(Fingerprint(member.fingerprint.into()));
-                self.touch_member(entry_slot, Unsaved::Whole);
-            }
-            if let Some(group) = self.group_mut(slot) {
-                group.entries += 1;
-            }
-            self.file_member(entry_slot);
-        }
-        self.bind_held(slot);
+        self.bind_held(slot, entry, members);
         self.file_window(slot);
         self.file_retire(slot);
         self.file_hold(slot);
         self.file_report(slot);
     }
 
-    /// Held alerts name their fingerprints; entries have new slots.
-    fn bind_held(&mut self, slot: u32) {
-        let Some(mut held) = self.group_mut(slot).map(|group| std::mem::take(&mut group.held)) else { return };
-        for alert in &mut held {
-            alert.slot = self.dedup.find(alert.fingerprint).unwrap_or(u32::MAX);
+    fn load_member(&mut self, group_slot: u32, member: &Returning) -> u32 {
+        let Returning { key, fingerprint, entry, .. } = member;
+        let touch = entry.touch;
+        let labels = self.arena.store(&entry.labels);
+        let slot = self.dedup.insert(Member {
+            key: *key,
+            fingerprint: *fingerprint,
+            group: group_slot,
+            labels,
+            first: Timestamp(entry.first),
+            last: Timestamp(touch.last),
+            starts_at: Timestamp(touch.starts_at),
+            ends_at: Timestamp(touch.ends_at),
+            ticket: Timestamp::MAX,
+            count: touch.count,
+            source: self.source_by_hash(entry.source),
+            severity: Severity::from_number(touch.severity),
+            state: match touch.state {
+                0 => MemberState::Firing,
+                1 => MemberState::Resolved,
+                2 => MemberState::Held,
+                _ => MemberState::HeldResolved,
+            },
+            unsaved: Unsaved::No,
+        });
+        if let Some(group) = self.group_mut(group_slot) {
+            group.entries += 1;
+        }
+        self.file_member(slot);
+        slot
+    }
+
+    /// Held alerts name their members by the keys of the state; entries have new slots, and perhaps new keys.
+    fn bind_held(&mut self, slot: u32, entry: &GroupEntry, members: &[Returning]) {
+        if entry.held.is_empty() {
+            return;
+        }
+        let keys: HashedMap<MemberKey, MemberKey> =
+            members.iter().map(|member| (MemberKey(member.entry.touch.key.into()), member.key)).collect();
+        for member in members {
+            if let Some(member) = self.dedup.find(member.key).and_then(|slot| self.dedup.get_mut(slot)) {
+                member.count = 0;
+            }
+        }
+        let mut held: VecDeque<HeldAlert> = entry.held.iter().map(|held| self.held_alert(held)).collect();
+        for (alert, entry) in held.iter_mut().zip(&entry.held) {
+            let found = keys.get(&MemberKey(entry.key.into())).and_then(|key| self.dedup.find(*key));
+            // What became one with a member of another group stays as a number that no entry has.
+            let own = found.filter(|found| self.dedup.get(*found).is_some_and(|member| member.group == slot));
+            alert.slot = own.unwrap_or(u32::MAX);
+            if let Some(member) = own.and_then(|own| self.dedup.get_mut(own)) {
+                member.count += 1;
+            }
         }
         if let Some(group) = self.group_mut(slot) {
             group.held = held;
@@ -279,16 +315,15 @@ impl Shard {
         group.counts = counts_of(entry);
         group.severity_max = Severity::from_number(entry.severity_max);
         group.feed = entry.feed.iter().fold(Feed::default(), |feed, hash| feed.with(self.source_by_hash(*hash)));
-        group.pending = match (entry.opening_due, reason_of(&entry.change)) {
-            (Some(due), _) => Pending::Opening(Timestamp(due)),
-            (None, Some(reason)) => Pending::Change(reason),
-            (None, None) => Pending::Nothing,
+        group.pending = match (entry.report_due, reason_of(&entry.change)) {
+            (Some(due), Some(reason)) => Pending::Change(reason, Timestamp(due)),
+            (Some(due), None) => Pending::Opening(Timestamp(due)),
+            (None, _) => Pending::Nothing,
         };
         group.last_emission = Timestamp(entry.last_emission);
         group.samples = serde_json::from_slice(samples).unwrap_or_default();
         group.unsaved = Unsaved::No;
-        group.held = entry.held.iter().map(|held| self.held_alert(held)).collect();
-        let gone = rule.is_none() && group.ended.is_none();
+        let gone = rule.is_none() && group.ended.is_none() && !group.is_held();
         if gone {
             group.ended = Some((group.last, EndCause::RuleGone));
         }
@@ -314,7 +349,6 @@ impl Shard {
             seq: Seq { record: held.record, index: held.index },
             time: Timestamp(held.time),
             slot: u32::MAX,
-            fingerprint: Fingerprint(held.fingerprint.into()),
             source: self.source_by_hash(held.source),
             severity: Severity::from_number(held.severity),
         }

@@ -39,13 +39,13 @@ pub struct Entry {
 /// The kinds of entries.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Kind {
-    /// A fingerprint in full.
+    /// A member in full.
     #[prost(message, tag = "1")]
     Member(MemberEntry),
-    /// A fingerprint whose times and counts changed; of no effect if it is not known.
+    /// A member whose times and counts changed; of no effect if it is not known.
     #[prost(message, tag = "2")]
     Touch(TouchEntry),
-    /// A fingerprint that left.
+    /// A member that left, by its key.
     #[prost(message, tag = "3")]
     MemberGone(Wide),
     /// A group in full.
@@ -97,12 +97,12 @@ pub struct MemberEntry {
     pub source: u64,
 }
 
-/// What changes with every alert of a fingerprint.
+/// What changes with every alert of a member.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct TouchEntry {
-    /// Its identity.
+    /// `fingerprint::MemberKey`: its identity under the group key that its labels lead to now.
     #[prost(message, required, tag = "1")]
-    pub fingerprint: Wide,
+    pub key: Wide,
     /// Record time of its last firing alert.
     #[prost(sfixed64, tag = "2")]
     pub last: i64,
@@ -195,9 +195,9 @@ pub struct GroupEntry {
     /// Hashes of the names of the sources that fed it.
     #[prost(fixed64, repeated, tag = "23")]
     pub feed: Vec<u64>,
-    /// Due time of the first event, if it is still to come.
+    /// Due time of the next event (the first one, or `change`), if one is to come.
     #[prost(sfixed64, optional, tag = "24")]
-    pub opening_due: Option<i64>,
+    pub report_due: Option<i64>,
     /// `EventReason` of a change that is still to be told, as JSON text; empty if none.
     #[prost(string, tag = "25")]
     pub change: String,
@@ -212,9 +212,9 @@ pub struct GroupEntry {
 /// An alert held back.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct HeldEntry {
-    /// Its identity.
+    /// Key of its member.
     #[prost(message, required, tag = "1")]
-    pub fingerprint: Wide,
+    pub key: Wide,
     /// Record time.
     #[prost(sfixed64, tag = "2")]
     pub time: i64,

@@ -3,7 +3,7 @@
 //! Any suffix of the blocks that begins at or before the last complete sweep gives the same result: what a missing block
 //! said in full the sweep says again, and a touch of something unknown is of no effect.
 
-use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, IncidentId};
+use crate::model::fingerprint::{GroupHash, HashKey, HashedMap, IncidentId, MemberKey};
 use crate::pipeline::sink::RestoreError;
 use crate::pipeline::state::block::read_block;
 use crate::pipeline::state::entry::{GroupEntry, Kind, MemberEntry, MetaEntry, TouchEntry};
@@ -20,7 +20,7 @@ pub struct Restored {
     /// Samples by incident, or by group key while held back.
     pub samples: HashedMap<IncidentId, Vec<u8>>,
     /// Live fingerprints.
-    pub members: HashedMap<Fingerprint, MemberEntry>,
+    pub members: HashedMap<MemberKey, MemberEntry>,
     /// Revision of the last event of each incident.
     pub revisions: HashedMap<IncidentId, u64>,
     /// Blocks read.
@@ -55,11 +55,11 @@ impl Restored {
     fn take(&mut self, kind: Kind) {
         match kind {
             Kind::Member(member) => {
-                self.members.insert(Fingerprint(member.fingerprint.into()), member);
+                self.members.insert(MemberKey(member.touch.key.into()), member);
             }
             Kind::Touch(touch) => self.touch(touch),
-            Kind::MemberGone(fingerprint) => {
-                self.members.remove(&Fingerprint(fingerprint.into()));
+            Kind::MemberGone(key) => {
+                self.members.remove(&MemberKey(key.into()));
             }
             Kind::Group(group) if u128::from(group.incident) == 0 => {
                 self.held.insert(GroupHash(group.hash.into()), group);
@@ -89,7 +89,7 @@ impl Restored {
     }
 
     fn touch(&mut self, touch: TouchEntry) {
-        if let Some(member) = self.members.get_mut(&Fingerprint(touch.fingerprint.into())) {
+        if let Some(member) = self.members.get_mut(&MemberKey(touch.key.into())) {
             member.touch = touch;
         }
     }
