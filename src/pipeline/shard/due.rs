@@ -106,9 +106,9 @@ impl Shard {
         }
     }
 
-    /// Makes sure that a ticket is filed for the end of the window.
+    /// Makes sure that a ticket is filed for the end of the window. What is held back has no window yet.
     pub(super) fn file_window(&mut self, slot: u32) {
-        let Some(group) = self.group(slot).filter(|group| group.ended.is_none()) else { return };
+        let Some(group) = self.group(slot).filter(|group| group.ended.is_none() && !group.is_held()) else { return };
         let Some(rule) = self.rule_of(group) else { return };
         let due = group.window_end(rule).0;
         self.file_group_ticket(slot, TicketKind::Window, due);
