@@ -56,6 +56,14 @@ pub enum StepKind {
     RunOut,
 }
 
+impl StepKind {
+    /// Whether it does nothing but move clocks.
+    #[must_use]
+    pub const fn moves_clocks(&self) -> bool {
+        matches!(self, Self::Clock { .. } | Self::Wall { .. } | Self::RunOut)
+    }
+}
+
 /// A stretch of bytes in a part's arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stretch {

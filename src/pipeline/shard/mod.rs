@@ -130,15 +130,31 @@ impl Shard {
 
     /// Takes its part of the next chunk. Parts must come in the order of their chunks.
     pub fn apply(&mut self, part: &Part, out: &mut Out) {
-        let mut steps = part.steps.iter().peekable();
+        let mut steps = part.steps.as_slice();
         for arrival in &part.arrivals {
-            while let Some(step) = steps.next_if(|step| step.seq <= arrival.seq) {
-                self.step(step, out);
-            }
+            let (before, after) = steps.split_at(steps.partition_point(|step| step.seq <= arrival.seq));
+            self.walk(before, out);
+            steps = after;
             self.arrive(part, arrival, out);
         }
-        for step in steps {
-            self.step(step, out);
+        self.walk(steps, out);
+    }
+
+    /// Walks through steps. Those of one place move all their clocks before anything fires: what a faster clock brings
+    /// due must not overtake what was due before it on a slower one, or events of one place would be out of order.
+    fn walk(&mut self, steps: &[Step], out: &mut Out) {
+        for together in steps.chunk_by(|one, next| one.seq == next.seq) {
+            let mut moved = false;
+            for step in together {
+                if moved && !step.kind.moves_clocks() {
+                    self.run_due(step.seq, out);
+                    moved = false;
+                }
+                moved |= self.step(step, out);
+            }
+            if let Some(step) = together.first().filter(|_| moved) {
+                self.run_due(step.seq, out);
+            }
         }
     }
 
@@ -168,7 +184,8 @@ impl Shard {
         }
     }
 
-    fn step(&mut self, step: &Step, out: &mut Out) {
+    /// True if a clock moved, so that something may be due.
+    fn step(&mut self, step: &Step, out: &mut Out) -> bool {
         for slot in std::mem::take(&mut self.superseded) {
             let Some(group) = self.group(slot) else { continue };
             let (feed, time) = (group.feed, group.last_seen);
@@ -176,7 +193,7 @@ impl Shard {
             let moment = Moment { order: Self::step_order(step.seq), time, emission };
             self.stop_firing(slot, EventReason::Superseded, moment, out);
         }
-        let moved = match &step.kind {
+        match &step.kind {
             StepKind::Clock { source, to } => self.clocks.move_source(*source, *to),
             StepKind::Wall { to } => self.clocks.move_wall(*to),
             StepKind::Unread { source, by } => {
@@ -191,9 +208,6 @@ impl Shard {
                 self.clocks.run_out();
                 true
             }
-        };
-        if moved {
-            self.run_due(step.seq, out);
         }
     }
 
