@@ -1,7 +1,12 @@
 //! Integration tests: one binary, a module per behaviour. They need no service, only the crate and its binary.
 
-mod backlog;
+mod backpressure;
+mod daemon;
 mod demo;
 mod downtime;
 mod engine;
+mod order;
+mod recovery;
+mod reload;
+mod shutdown;
 mod tidy;
