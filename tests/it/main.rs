@@ -3,6 +3,7 @@
 
 mod backlog;
 mod demo;
+mod docs;
 mod downtime;
 mod schema;
 mod tidy;
