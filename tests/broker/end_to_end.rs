@@ -25,7 +25,8 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 fn binary() -> PathBuf {
-    std::env::var_os("TIDEGATE_TEST_BINARY").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tidegate")), PathBuf::from)
+    std::env::var_os("TIDEGATE_TEST_BINARY")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tidegate")), PathBuf::from)
 }
 
 /// A daemon on a namespace of its own.
@@ -79,7 +80,9 @@ impl Daemon {
     /// Waits until everything was taken and every window has closed, then stops in order.
     fn finish(mut self, alerts: u64) {
         let limit = Duration::from_secs(300);
-        self.until("at the end of its input", limit, |daemon| daemon.metric("tidegate_alerts_received_total") >= alerts);
+        self.until("at the end of its input", limit, |daemon| {
+            daemon.metric("tidegate_alerts_received_total") >= alerts
+        });
         self.until("done with its windows", limit, |daemon| daemon.metric("tidegate_open_windows") == 0);
         assert_eq!(self.metric("tidegate_alerts_received_total"), alerts, "received to the unit");
         assert_eq!(self.metric("tidegate_alerts_outcome_total"), alerts, "the conservation law");

@@ -134,7 +134,8 @@ impl World {
                 }
             }
         }
-        let name = |event: &IncidentEvent| event.group_labels.iter().find(|(name, _)| *name != "cluster").unwrap().1.clone();
+        let name =
+            |event: &IncidentEvent| event.group_labels.iter().find(|(name, _)| *name != "cluster").unwrap().1.clone();
         let mut told: Vec<String> = lives.iter().map(|(event, steps)| format!("{}:{steps}", name(event))).collect();
         told.sort_unstable();
         told
@@ -273,4 +274,3 @@ fn what_still_fires_after_a_silence_with_a_daemon_is_shown_again() {
     let incidents = world.store.incidents();
     assert_eq!(incidents.iter().rev().take(2).map(firing).sum::<u64>(), 3, "{:?}", world.lives());
 }
-
