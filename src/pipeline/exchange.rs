@@ -262,7 +262,8 @@ impl Exchange {
         if let Err(reject) = whole {
             report.received += 1;
             count_reject(report, reject);
-            let kept = bytes.get(..bytes.len().min(DEAD_LETTER_BYTES_MAX)).unwrap_or_default().to_vec();
+            let is_cut = has_sender || bytes.len() > Limits::RECORD_BYTES;
+            let kept = bytes.get(..DEAD_LETTER_BYTES_MAX).filter(|_| is_cut).unwrap_or(bytes).to_vec();
             if has_sender {
                 report.unreadable.push((reject, kept)); // The sender knows; it must not be able to fill the disk.
             } else {
@@ -287,7 +288,8 @@ impl Exchange {
     }
 }
 
-/// A dead letter keeps this many bytes of a record that is too large, else all of it (records are at most 1 MiB, bodies 8).
+/// This many bytes are kept of a record that is too large, of a smaller one all (only bodies, which leave no letter, may
+/// be larger and yet be read).
 const DEAD_LETTER_BYTES_MAX: usize = 64 << 10;
 
 /// With more bad elements than this a record is kept once, whole, instead of element by element.

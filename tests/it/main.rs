@@ -3,6 +3,9 @@
 
 mod backpressure;
 mod daemon;
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bad_input;
 mod demo;
 mod docs;
 mod downtime;
@@ -12,4 +15,6 @@ mod recovery;
 mod reload;
 mod shutdown;
 mod schema;
+mod program;
+mod systemd;
 mod tidy;

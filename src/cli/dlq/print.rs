@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::cli::dlq::Letter;
+use crate::cli::dlq::letter::Letter;
 use crate::cli::terminal::{Lines, excerpt, safe};
 
 /// Characters of a letter's bytes in the table.
@@ -37,6 +37,10 @@ pub(super) fn letter(letter: &Letter, out: &mut dyn Write) -> io::Result<()> {
     } else {
         format!("{} bytes", letter.original_len)
     };
+    let stored = match letter.epoch {
+        Some(epoch) => format!("{} in epoch {epoch}", letter.stored_at),
+        None => letter.stored_at.to_string(),
+    };
     let fields = [
         ("id", letter.id.to_string()),
         ("reason", safe(letter.reason.as_bytes(), Lines::One)),
@@ -44,7 +48,7 @@ pub(super) fn letter(letter: &Letter, out: &mut dyn Write) -> io::Result<()> {
         ("partition", partition(letter)),
         ("position", position(letter)),
         ("record time", letter.at.to_string()),
-        ("stored", format!("{} in epoch {}", letter.stored_at, letter.epoch)),
+        ("stored", stored),
         ("original", original),
     ];
     for (name, value) in fields {

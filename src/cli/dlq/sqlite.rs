@@ -5,12 +5,10 @@ use std::path::Path;
 use anyhow::Context as _;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::cli::dlq::{Filter, Letter};
+use crate::cli::dlq::letter::{Letter, LetterId};
+use crate::cli::dlq::{Filter, HEAD_BYTES};
 use crate::model::time::Timestamp;
 use crate::pipeline::sink::sqlite::open_read_only;
-
-/// Bytes of a letter that the list needs: 60 characters of up to four bytes, and some to see that more follow.
-const HEAD_BYTES: u32 = 256;
 
 /// The store, open for reading.
 pub(super) struct Store {
@@ -49,8 +47,8 @@ impl Store {
 fn letter(row: &Row<'_>) -> rusqlite::Result<Letter> {
     let number = |index: usize| row.get::<_, i64>(index).map(|number| u64::try_from(number).unwrap_or(0));
     Ok(Letter {
-        id: number(0)?,
-        epoch: number(1)?,
+        id: LetterId::Row(number(0)?),
+        epoch: Some(number(1)?),
         stored_at: Timestamp(row.get(2)?),
         source: row.get(3)?,
         partition: row.get(4)?,

@@ -1,0 +1,228 @@
+//! Dead letters from the topic, read beside a running daemon or without one. Nothing is committed, nothing is changed.
+//!
+//! The whole topic is read, as of the moment of the question: only readers know which records of it are committed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers as _, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::cli::dlq::letter::{Letter, LetterId};
+use crate::cli::dlq::{Filter, HEAD_BYTES};
+use crate::control::config::Kafka;
+use crate::model::time::{Stopwatch, Timestamp};
+
+/// A person waits: long enough for a slow cluster, short enough to notice a wrong address.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Without a record for this long the cluster is taken for gone.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// One wait for a record.
+const TURN: Duration = Duration::from_millis(100);
+
+/// The topic, open for reading.
+pub(super) struct Store {
+    consumer: BaseConsumer,
+    topic: String,
+    partitions: Vec<i32>,
+}
+
+/// What of a partition is to be read.
+struct Span {
+    partition: i32,
+    from: i64,
+    /// The first offset that is not read.
+    to: i64,
+}
+
+impl Store {
+    /// `None` when the topic does not exist.
+    pub(super) fn open(kafka: &Kafka) -> anyhow::Result<Option<Self>> {
+        let mut config = kafka.connection.consumer("dlq", &kafka.namespace);
+        config.set("enable.partition.eof", "true").set("statistics.interval.ms", "0");
+        // What retention removes while it is read is gone anyway.
+        config.set("auto.offset.reset", "earliest");
+        let consumer: BaseConsumer = config.create().context("set the Kafka client up")?;
+        let topic = kafka.topic("dead-letters");
+        let brokers = kafka.connection.brokers.join(", ");
+        let metadata = consumer
+            .fetch_metadata(Some(&topic), REQUEST_TIMEOUT)
+            .with_context(|| format!("ask {brokers} for topic {topic}"))?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+        match found.error().map(Code::from) {
+            None => {}
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => return Ok(None),
+            Some(error) => bail!("ask {brokers} for topic {topic}: {error}"),
+        }
+        let partitions = found.partitions().iter().map(|partition| partition.id()).collect();
+        Ok(Some(Self { consumer, topic, partitions }))
+    }
+
+    /// The newest letters that pass the filter, newest first; of their bytes only the head.
+    pub(super) fn list(&self, filter: &Filter) -> anyhow::Result<Vec<Letter>> {
+        let spans: Vec<Span> =
+            self.partitions.iter().map(|&partition| self.span(partition)).collect::<anyhow::Result<_>>()?;
+        let mut newest: BTreeMap<(Timestamp, i32, i64), Letter> = BTreeMap::new();
+        self.read(spans, |message| {
+            let letter = letter(message, HEAD_BYTES as usize);
+            if filter.takes(&letter) {
+                newest.insert((letter.stored_at, message.partition(), message.offset()), letter);
+            }
+            if newest.len() > filter.limit as usize {
+                newest.pop_first();
+            }
+        })?;
+        Ok(newest.into_values().rev().collect())
+    }
+
+    /// The letter at that place, whole.
+    pub(super) fn get(&self, partition: i32, offset: i64) -> anyhow::Result<Option<Letter>> {
+        if !self.partitions.contains(&partition) {
+            return Ok(None);
+        }
+        let all = self.span(partition)?;
+        if !(all.from..all.to).contains(&offset) {
+            return Ok(None);
+        }
+        let mut found = None;
+        self.read(vec![Span { partition, from: offset, to: offset + 1 }], |message| {
+            if message.offset() == offset {
+                found = Some(letter(message, usize::MAX));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Everything that is there now.
+    fn span(&self, partition: i32) -> anyhow::Result<Span> {
+        let ends = self.consumer.fetch_watermarks(&self.topic, partition, REQUEST_TIMEOUT);
+        let (from, to) = ends.with_context(|| format!("ask for the ends of {}/{partition}", self.topic))?;
+        Ok(Span { partition, from, to })
+    }
+
+    /// Hands over every committed record of the spans, in no order across partitions.
+    fn read(&self, spans: Vec<Span>, mut each: impl FnMut(&BorrowedMessage<'_>)) -> anyhow::Result<()> {
+        let mut list = TopicPartitionList::new();
+        let mut ends = BTreeMap::new();
+        for Span { partition, from, to } in spans.into_iter().filter(|span| span.from < span.to) {
+            list.add_partition_offset(&self.topic, partition, Offset::Offset(from))?;
+            ends.insert(partition, to);
+        }
+        self.consumer.assign(&list)?;
+        let (mut watch, mut trouble) = (Stopwatch::start(), None);
+        while !ends.is_empty() {
+            match self.consumer.poll(TURN) {
+                Some(Ok(message)) => {
+                    watch = Stopwatch::start();
+                    let partition = message.partition();
+                    let Some(&end) = ends.get(&partition) else { continue };
+                    if message.offset() < end {
+                        each(&message);
+                    }
+                    if message.offset() + 1 >= end {
+                        ends.remove(&partition);
+                    }
+                }
+                // The last records may be marks of transactions, which are never handed out, or not committed yet.
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    ends.remove(&partition);
+                }
+                Some(Err(error)) => trouble = Some(error),
+                None => {}
+            }
+            if watch.elapsed() > PATIENCE {
+                let why = trouble.map_or_else(|| anyhow!("the cluster does not answer"), anyhow::Error::new);
+                return Err(why.context(format!("read topic {}", self.topic)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn letter(message: &BorrowedMessage<'_>, kept: usize) -> Letter {
+    let payload = message.payload().unwrap_or_default();
+    let said = Said::of(message.headers());
+    let (partition, position) = place(said.source);
+    Letter {
+        id: LetterId::Record { partition: message.partition(), offset: message.offset() },
+        epoch: None,
+        stored_at: Timestamp(message.timestamp().to_millis().unwrap_or(0)),
+        source: said.source_name.to_owned(),
+        partition: partition.to_owned(),
+        position,
+        element: said.index.parse().ok(),
+        reason: said.reason.to_owned(),
+        at: Timestamp::parse(said.at).unwrap_or(Timestamp(0)),
+        original_len: said.original_len.parse().unwrap_or(payload.len() as u64),
+        bytes: payload.get(..kept).unwrap_or(payload).to_vec(),
+    }
+}
+
+/// What the headers say; empty where one is missing, for whoever may write to the topic may write anything.
+#[derive(Default)]
+struct Said<'a> {
+    reason: &'a str,
+    source: &'a str,
+    source_name: &'a str,
+    index: &'a str,
+    at: &'a str,
+    original_len: &'a str,
+}
+
+impl<'a> Said<'a> {
+    fn of(headers: Option<&'a BorrowedHeaders>) -> Self {
+        let mut said = Self::default();
+        for header in headers.into_iter().flat_map(|headers| headers.iter()) {
+            let field = match header.key {
+                "dlq.reason" => &mut said.reason,
+                "dlq.source" => &mut said.source,
+                "dlq.source_name" => &mut said.source_name,
+                "dlq.index" => &mut said.index,
+                "dlq.at" => &mut said.at,
+                "dlq.original_len" => &mut said.original_len,
+                _ => continue,
+            };
+            *field = header.value.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
+        }
+        said
+    }
+}
+
+/// Partition and position of `topic/partition/offset`, or of a position alone.
+fn place(source: &str) -> (&str, u64) {
+    let (partition, position) = source.rsplit_once('/').unwrap_or(("", source));
+    (partition, position.parse().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use rdkafka::message::{Header, OwnedHeaders};
+
+    use super::*;
+
+    #[test]
+    fn headers_are_read_as_the_sink_writes_them() {
+        let headers =
+            [("dlq.version", "1"), ("dlq.reason", "too_deep"), ("dlq.source", "alerts/3/42"), ("dlq.index", "7")]
+                .into_iter()
+                .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
+        let said = Said::of(Some(headers.as_borrowed()));
+        assert_eq!((said.reason, said.source, said.index, said.at), ("too_deep", "alerts/3/42", "7", ""));
+        let damaged = OwnedHeaders::new().insert(Header { key: "dlq.reason", value: Some(&[0xff_u8]) });
+        assert_eq!(Said::of(Some(damaged.as_borrowed())).reason, "");
+        assert_eq!(Said::of(None).reason, "");
+    }
+
+    #[test]
+    fn a_place_is_a_partition_and_a_position() {
+        for (source, expected) in
+            [("alerts/3/42", ("alerts/3", 42)), ("42", ("", 42)), ("", ("", 0)), ("a/b", ("a", 0))]
+        {
+            assert_eq!(place(source), expected);
+        }
+    }
+}
