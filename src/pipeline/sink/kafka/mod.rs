@@ -20,7 +20,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use crate::metrics::{Metric, Metrics};
 use crate::model::time::Timestamp;
 use crate::pipeline::sink::kafka::records::{OWNER_KEY, Outgoing, StateKey, of_epoch};
-use crate::pipeline::sink::kafka::state_log::{Entry, StateLog};
+use crate::pipeline::sink::kafka::state_log::{Bound, Entry, StateLog};
 use crate::pipeline::sink::kafka::transactions::{Call, Deadline, Hook, Transactions, Trouble};
 use crate::pipeline::sink::{CommitError, Committed, Epoch, EpochSink, Removed, RestoreError};
 use crate::pipeline::source::kafka::connection::Connection;
@@ -201,10 +201,10 @@ impl KafkaSink {
     }
 
     /// Reads what was added to the state topic: the last epoch in it, and whether another took over.
-    fn catch_up(&mut self) -> Result<(), CommitError> {
+    fn catch_up(&mut self, bound: Bound) -> Result<(), CommitError> {
         let (mut last, mut foreign) = (self.last, None);
         let instance = self.instance.as_str();
-        let read = self.log.read(&self.lookout, self.seen_to, &mut |_, entry| {
+        let read = self.log.read(&self.lookout, self.seen_to, bound, &mut |_, entry| {
             match entry {
                 Entry::Block(key, _) => last = last.max(key.epoch),
                 Entry::Owner(owner) if owner != instance => foreign = Some(owner.to_owned()),
@@ -301,7 +301,7 @@ impl EpochSink for KafkaSink {
         let mut firsts = Vec::new();
         self.seen_to = self
             .log
-            .read(&self.lookout, 0, &mut |offset, entry| {
+            .read(&self.lookout, 0, Bound::Everything, &mut |offset, entry| {
                 match entry {
                     Entry::Owner(name) => owner = Some(name.to_owned()),
                     Entry::Block(key, bytes) => {
@@ -364,7 +364,7 @@ impl EpochSink for KafkaSink {
     fn recover(&mut self) -> Result<u64, CommitError> {
         self.producer = None;
         if self.shut_out_by.is_none() {
-            self.catch_up()?;
+            self.catch_up(Bound::Settled)?;
         }
         if let Some(owner) = &self.shut_out_by {
             self.metrics.counter(Metric::Transactions, &["fenced"]).increment(1);
@@ -373,7 +373,7 @@ impl EpochSink for KafkaSink {
         self.take_over().map_err(|trouble| CommitError::Unknown(trouble.into_text()))?;
         self.metrics.counter(Metric::ProducerRecreated, &["trouble"]).increment(1);
         // Between the look and the take-over another may have come and gone: then our state is not the last.
-        self.catch_up()?;
+        self.catch_up(Bound::Everything)?;
         if let Some(owner) = &self.shut_out_by {
             self.producer = None;
             return Err(CommitError::Fatal(format!("instance {owner} had taken over: the state must be read anew")));

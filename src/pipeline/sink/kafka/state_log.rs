@@ -32,6 +32,16 @@ pub(super) struct StateLog {
     pub(super) hook: Hook,
 }
 
+/// How far to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// Everything that was written; waits until no open transaction hides any of it.
+    Everything,
+    /// What is settled now, without waiting. For a look before a take-over: there the open transaction may be our own,
+    /// which only the take-over ends. While it is open nobody else has taken over, or it would have been ended by that.
+    Settled,
+}
+
 /// One committed record of the state topic.
 pub(super) enum Entry<'a> {
     /// A block.
@@ -47,6 +57,7 @@ impl StateLog {
         &self,
         lookout: &BaseConsumer<Health>,
         from: i64,
+        bound: Bound,
         each: &mut dyn FnMut(i64, Entry<'_>) -> Result<(), String>,
     ) -> Result<i64, String> {
         let fault = |what: &str, error: &KafkaError| format!("topic {:?}: {what}: {error}", self.topic);
@@ -61,9 +72,25 @@ impl StateLog {
         let consumer: BaseConsumer<Health> =
             config.create_with_context(Health::default()).map_err(|e| fault("connect", &e))?;
         let consumer = Arc::new(consumer);
-        let result = self.wait_until_stable(&consumer, end).and_then(|()| self.read_to(&consumer, start, end, each));
+        let result = self.bounded(&consumer, end, bound).and_then(|end| {
+            if start < end {
+                self.read_to(&consumer, start, end, each)?
+            }
+            Ok(end)
+        });
         close(consumer);
-        result.map(|()| end)
+        result
+    }
+
+    /// The offset to read to.
+    fn bounded(&self, consumer: &BaseConsumer<Health>, end: i64, bound: Bound) -> Result<i64, String> {
+        match bound {
+            Bound::Everything => self.wait_until_stable(consumer, end).map(|()| end),
+            Bound::Settled => consumer
+                .fetch_watermarks(&self.topic, 0, REQUEST_TIMEOUT)
+                .map(|(_, stable)| stable.min(end))
+                .map_err(|error| format!("topic {:?}: read its end: {error}", self.topic)),
+        }
     }
 
     /// Waits until no open transaction hides anything before `end`; a foreign one is ended by the broker in time.
