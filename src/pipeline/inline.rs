@@ -49,6 +49,11 @@ impl Engine {
         let chunk = Chunk { number, source, first_record, batch, steps, wall, ..Chunk::default() };
         self.next_chunk += 1;
         self.next_record += n_records;
+        self.feed_chunk(chunk);
+    }
+
+    /// Takes a chunk that a sequencer made; chunks must come in its order, and all from it.
+    pub fn feed_chunk(&mut self, chunk: Chunk) {
         let routed = self.exchange.route(chunk);
         for ((shard, out), part) in self.shards.iter_mut().zip(&routed.parts) {
             shard.apply(part, out);

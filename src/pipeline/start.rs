@@ -131,13 +131,7 @@ fn totals_of(options: &Options, meta: &MetaEntry) -> Vec<SourceTotals> {
 }
 
 /// Loads every group with its members into its shard.
-fn load(
-    options: &Options,
-    key: HashKey,
-    restored: &mut Restored,
-    rekeys: bool,
-    shards: &mut [Shard],
-) -> Placement {
+fn load(options: &Options, key: HashKey, restored: &mut Restored, rekeys: bool, shards: &mut [Shard]) -> Placement {
     let mut by_group: HashedMap<IncidentId, Vec<Returning>> = HashedMap::default();
     let mut ties = Ties::default();
     let mut identifier = Identifier::new(options, key);

@@ -168,7 +168,7 @@ fn a_stalled_sink_stops_the_intake_after_an_exact_number_of_records() {
     running.stop();
     running.join().unwrap();
     let counts = standings(&store).values().map(|standing| standing.counts.alerts).sum::<u64>();
-    let stray = strays(&options, &[lines.clone()]);
+    let stray = strays(&options, std::slice::from_ref(&lines));
     assert_eq!(counts, 1_001 - stray, "every alert is in an incident but resolves of what did not fire");
     assert_eq!(store.positions()[0].next, 1_001);
     assert!(store.last_epoch() >= 100, "{} epochs of {EPOCH_RECORDS} records at most", store.last_epoch());

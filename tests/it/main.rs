@@ -1,20 +1,24 @@
 //! Integration tests: one binary, a module per behaviour. They need no service, only the crate and its binary.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on has failed, and says what it measured"
+)]
 
+mod backlog;
 mod backpressure;
-mod daemon;
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 mod bad_input;
+mod daemon;
 mod demo;
 mod docs;
 mod downtime;
 mod engine;
 mod order;
+mod program;
 mod recovery;
 mod reload;
-mod shutdown;
 mod schema;
-mod program;
+mod shutdown;
 mod systemd;
 mod tidy;

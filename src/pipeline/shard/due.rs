@@ -51,7 +51,9 @@ impl Shard {
             TicketKind::Member => self.dedup.get(slot).filter(|member| member.ticket == due).map(|member| member.group),
             _ => Some(slot),
         };
-        let Some(group) = group.and_then(|group| self.group(group)).filter(|group| !group.retired) else { return false };
+        let Some(group) = group.and_then(|group| self.group(group)).filter(|group| !group.retired) else {
+            return false;
+        };
         let filed = match kind {
             TicketKind::Member => due,
             TicketKind::Window => group.window_ticket,

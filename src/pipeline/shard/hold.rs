@@ -21,14 +21,7 @@ use crate::pipeline::source::SourceIndex;
 
 impl Shard {
     /// Holds an alert back, and its folded repeats one by one: each counts towards the threshold.
-    pub(super) fn hold(
-        &mut self,
-        group_slot: u32,
-        slot: Option<u32>,
-        part: &Part,
-        arrival: &Arrival,
-        out: &mut Out,
-    ) {
+    pub(super) fn hold(&mut self, group_slot: u32, slot: Option<u32>, part: &Part, arrival: &Arrival, out: &mut Out) {
         let mut slot = slot;
         for n_before in 0..arrival.count {
             if self.group(group_slot).is_some_and(Group::is_held) {

@@ -326,6 +326,8 @@ impl Shard {
     pub(super) fn count_in(&mut self, slot: u32, arrival: &Arrival, status: Status, n: u64, at: Timestamp) -> bool {
         let Some(group) = self.group_mut(slot) else { return false };
         group.counts.add(arrival.severity, status, n);
+        // For decisions a late record counts as at the last one; what people see is when the first alert really was.
+        group.first_seen = group.first_seen.min(arrival.time);
         group.last_seen = group.last_seen.max(at);
         group.feed = group.feed.with(arrival.source);
         let mut rose = false;

@@ -16,7 +16,11 @@ pub(super) fn second(seconds: i64) -> Timestamp {
 /// The other way round, as text: whole seconds, or with milliseconds where there are any.
 pub(super) fn seconds_of(time: Timestamp) -> String {
     let millis = time.0 - START * 1_000;
-    if millis % 1_000 == 0 { format!("{}", millis / 1_000) } else { format!("{}.{:03}", millis / 1_000, millis % 1_000) }
+    if millis % 1_000 == 0 {
+        format!("{}", millis / 1_000)
+    } else {
+        format!("{}.{:03}", millis / 1_000, millis % 1_000)
+    }
 }
 
 /// An alert to send.
@@ -90,7 +94,7 @@ impl Alert {
         self
     }
 
-    pub(super) fn from_source(mut self, source: u8) -> Self {
+    pub(super) fn of_source(mut self, source: u8) -> Self {
         self.source = SourceIndex(source);
         self
     }

@@ -72,8 +72,10 @@ fn identity_and_group_are_told_apart() {
     // Two groups may hold the same identity, if it leaves out what the groups go by; each group has its own member.
     let mut options = crate::engine::world::options(quick());
     let mut source = options.sources[0].clone();
-    source.identity =
-        std::sync::Arc::new(tidegate::pipeline::options::Identity { drop: vec!["service".to_owned()], ..Default::default() });
+    source.identity = std::sync::Arc::new(tidegate::pipeline::options::Identity {
+        drop: vec!["service".to_owned()],
+        ..Default::default()
+    });
     options.sources = vec![source].into();
     for shards in [1, 2, 3, 7] {
         let mut world = World::with(tidegate::pipeline::options::Options { shards, ..options.clone() });

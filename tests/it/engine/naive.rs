@@ -91,7 +91,8 @@ impl Naive {
         }
         self.clock = to;
         if let Some(silence) = self.rule.resolve_after {
-            let mut due: Vec<(i64, u8)> = self.members.iter().map(|(name, member)| (member.last + silence, *name)).collect();
+            let mut due: Vec<(i64, u8)> =
+                self.members.iter().map(|(name, member)| (member.last + silence, *name)).collect();
             due.retain(|(at, _)| *at <= self.clock);
             due.sort_unstable();
             for (at, name) in due {

@@ -79,7 +79,8 @@ proptest! {
 #[test]
 fn blocks_before_a_complete_sweep_are_not_needed_however_many_epochs_it_takes() {
     let records = records(Shape::AllDistinct, 5, 6_000, 1_000.0);
-    let calm = WindowRule { resolve_after: tidegate::pipeline::options::ResolveAfter::Never, ..WindowRule::named("default") };
+    let calm =
+        WindowRule { resolve_after: tidegate::pipeline::options::ResolveAfter::Never, ..WindowRule::named("default") };
     let cut = Cut { shards: 2, batch: 50, epoch: 1 };
     let expected = Run::whole(options(vec![calm.clone()], 2), &records, cut);
     let mut run = Run::new(options(vec![calm], 2));

@@ -126,7 +126,8 @@ fn updates_keep_their_distance_when_a_deadline_comes_late() {
     // Records lag four seconds. An update is told at wall second 78, then the window closes, due at record second 76:
     // that must not turn the time of the last update back.
     let seconds = Millis::seconds;
-    let rule = WindowRule { gap: seconds(30), update_every: seconds(30), wait: seconds(18), ..WindowRule::named("default") };
+    let rule =
+        WindowRule { gap: seconds(30), update_every: seconds(30), wait: seconds(18), ..WindowRule::named("default") };
     let mut world = World::new(rule);
     let (a, b) = (alert("checkout/a").starts(0), alert("checkout/b").starts(0));
     world.wall(0).send(a.clone());

@@ -56,7 +56,7 @@ fn a_group_reads_the_slowest_clock_of_the_sources_that_fed_it() {
     let mut world = two_sources(rule);
     world.send(alert("checkout/a"));
     world.send(alert("search/a"));
-    world.send(alert("checkout/b").from_source(1));
+    world.send(alert("checkout/b").of_source(1));
     // `search` knows one source only: what the other lags behind is nothing to it.
     world.clock(0, 601).expect(&[
         "#1 opened first_alert @0 members=1 firing=1 alerts=1",
@@ -89,9 +89,9 @@ fn time_that_a_lossy_source_was_not_read_is_no_silence() {
 fn downtime_of_one_source_moves_no_deadline_of_another() {
     let rule = WindowRule { resolve_after: ResolveAfter::After(Millis::seconds(600)), ..quick() };
     let mut world = two_sources(rule);
-    world.send(alert("checkout/a").from_source(0));
-    world.send(alert("checkout/b").from_source(1));
-    world.send(alert("search/b").from_source(1));
+    world.send(alert("checkout/a").of_source(0));
+    world.send(alert("checkout/b").of_source(1));
+    world.send(alert("search/b").of_source(1));
     world.at(100).skip().step(unread(1_000)).at(600).skip().at(601);
     assert_eq!(world.last["#2"].reason, tidegate::model::incident::EventReason::NotSeen);
     assert_eq!((world.last["#1"].firing, world.last["#1"].record_time), (1, second(600)));
