@@ -4,35 +4,31 @@
 //! Order of the stop: doors, sources, pipeline (the last epoch is committed and its senders answered), listener.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::body::Bytes;
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::app::bridge::{BridgeOptions, HttpBridge};
+use crate::app::doors::Doors;
 use crate::app::publish::{publisher, totals};
 use crate::app::reload::{Order, Reloader};
 use crate::app::sources::Sources;
 use crate::app::upkeep::Upkeep;
 use crate::app::{engine, store};
-use crate::control::api::{CommandError, Commands};
 use crate::control::config::reload::Live;
 use crate::control::config::{Config, Overrides};
 use crate::control::index::IncidentIndex;
-use crate::control::intake::{Admission, Intake, IntakeOptions, Refused};
+use crate::control::intake::{Admission, IntakeOptions};
 use crate::control::routes::{Control, Part, router};
 use crate::control::server::{Server, ServerOptions, TlsFiles, serve};
 use crate::control::status::{Phase, StatusBoard};
 use crate::metrics::{Metric, Metrics, config_hash_value};
-use crate::model::alert::Format;
 use crate::model::time::{Clock as _, Stopwatch, SystemClock};
-use crate::pipeline::command::Command;
 use crate::pipeline::options::{Options, SourceOptions};
 use crate::pipeline::run::{Outside, RunError, Running, start};
-use crate::pipeline::source::Answer;
 
 /// Resolved incidents kept for readers; unresolved ones are all kept.
 const RESOLVED_KEPT: usize = 10_000;
@@ -52,29 +48,6 @@ pub struct Daemon {
     ended: Receiver<()>,
     servers: Arc<Mutex<Vec<Server>>>,
     doors: Arc<Doors>,
-}
-
-/// What HTTP may call before the pipeline is there: it refuses until then.
-#[derive(Default)]
-pub(super) struct Doors {
-    pub(super) bridge: OnceLock<HttpBridge>,
-    commands: OnceLock<Box<dyn Commands>>,
-}
-
-impl Intake for Doors {
-    fn submit(&self, format: Format, body: Bytes) -> Result<tokio::sync::oneshot::Receiver<Answer>, Refused> {
-        match self.bridge.get() {
-            Some(bridge) => bridge.submit(format, body),
-            None => Err(Refused { retry_after_seconds: BridgeOptions::default().retry_after_seconds }),
-        }
-    }
-}
-
-impl Commands for Doors {
-    fn append(&self, command: Command) -> Result<u64, CommandError> {
-        let commands = self.commands.get().ok_or_else(|| CommandError("the daemon is still starting".to_owned()))?;
-        commands.append(command)
-    }
 }
 
 impl Daemon {
@@ -239,13 +212,13 @@ fn start_engine(
     index: Arc<IncidentIndex>,
     doors: &Arc<Doors>,
 ) -> anyhow::Result<(Running, Sources)> {
-    let watch = Stopwatch::start();
+    let begun = Stopwatch::start();
     let mut sink = store::open_sink(config, metrics)?;
     let from = engine::restore(sink.as_mut(), options_of(config))?;
-    metrics.observe(Metric::RestoreDuration, &[], watch.elapsed().as_secs_f64());
+    metrics.observe(Metric::RestoreDuration, &[], begun.elapsed().as_secs_f64());
     index.apply(&from.seed);
     metrics.publish(|metrics| totals(metrics, &from.builder.summary(), &source_names(config)));
-    tracing::info!(incidents = from.seed.len(), seconds = watch.elapsed().as_secs_f64(), "state restored");
+    tracing::info!(incidents = from.seed.len(), seconds = begun.elapsed().as_secs_f64(), "state restored");
     let mut sources = Sources::start(config, &from.positions, metrics)?;
     let refusing = Arc::default();
     if let Some((sender, next)) = sources.http.take() {

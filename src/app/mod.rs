@@ -6,6 +6,7 @@
 
 pub mod bridge;
 pub mod daemon;
+mod doors;
 mod engine;
 mod publish;
 mod reload;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::app::daemon::Doors;
+use crate::app::doors::Doors;
 use crate::control::status::StatusBoard;
 use crate::metrics::{Metric, Metrics};
 use crate::model::time::{Clock as _, Millis, SystemClock, Timestamp};

@@ -132,12 +132,11 @@ impl Naive {
         if self.fires(at) || self.incidents[at].is_resolved {
             return;
         }
-        self.close_if_ended(at, now);
-        let incident = &mut self.incidents[at];
-        incident.is_resolved = true;
-        incident.resolved_at = now;
-        if self.rule.kind == WindowKind::UntilResolved && incident.ended.is_none() {
-            incident.ended = Some((now, End::Resolved));
+        self.incidents[at].is_resolved = true;
+        self.incidents[at].resolved_at = now;
+        if self.rule.kind == WindowKind::UntilResolved {
+            self.close_if_ended(at, now);
+            self.incidents[at].ended.get_or_insert((now, End::Resolved));
         }
     }
 
@@ -216,7 +215,7 @@ impl Naive {
         let was_firing = member.is_some_and(|member| member.incident == at && member.firing);
         let incident = &mut self.incidents[at];
         let was_resolved = std::mem::replace(&mut incident.is_resolved, false);
-        if incident.ended.take().is_some() {
+        if incident.ended.take().is_some_and(|(end, _)| now >= end) {
             incident.window_from = now;
             incident.window_members = 0;
         }
@@ -250,7 +249,7 @@ impl Naive {
         let at = self.incidents.len() - 1;
         self.current.insert(alert.key, at);
         let member = self.members.get(&alert.fingerprint).copied();
-        self.enter(at, alert, now, member);
+        self.enter(at, NaiveAlert { time: now, ..alert }, now, member);
         format!("opened #{}", at + 1)
     }
 
@@ -269,6 +268,7 @@ impl Naive {
         let incident = &mut self.incidents[at];
         incident.firing_alerts += 1;
         incident.last = incident.last.max(now);
+        incident.first = incident.first.min(alert.time);
         incident.last_seen = incident.last_seen.max(now);
         let member = Member { incident: at, firing: true, last: now, starts: alert.starts };
         self.members.insert(alert.fingerprint, member);
@@ -283,6 +283,7 @@ impl Naive {
         let now = alert.time.max(self.incidents[at].last);
         self.members.insert(alert.fingerprint, Member { firing: false, ..member });
         self.incidents[at].resolved_alerts += 1;
+        self.incidents[at].first = self.incidents[at].first.min(alert.time);
         self.incidents[at].last_seen = self.incidents[at].last_seen.max(now);
         self.look_whether_over(at, now);
         format!("resolved #{}", at + 1)

@@ -25,7 +25,11 @@ fn a_late_record_counts_as_at_the_last_of_its_group() {
     assert_eq!(world.send(alert("checkout/a").recorded(40)), "folded #1");
     assert_eq!(world.send(alert("checkout/b").recorded(50)), "joined #1");
     world.at(101);
-    assert_eq!((world.last["#1"].first_seen, world.last["#1"].last_seen), (second(100), second(100)));
+    assert_eq!(
+        (world.last["#1"].first_seen, world.last["#1"].last_seen),
+        (second(40), second(100)),
+        "as people see it"
+    );
     assert_eq!(world.summary.counters[counter::LATE], 2);
 }
 
