@@ -24,19 +24,19 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     std::env::var_os("TIDEGATE_TEST_BINARY")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tidegate")), PathBuf::from)
 }
 
 /// A daemon on a namespace of its own.
-struct Daemon {
+pub struct Daemon {
     child: Child,
     port: u16,
 }
 
 impl Daemon {
-    fn start(config: &Path, folder: &Path) -> Self {
+    pub fn start(config: &Path, folder: &Path) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = std::fs::File::options().create(true).append(true).open(folder.join("daemon.log")).unwrap();
         let child = Command::new(binary())
@@ -62,13 +62,13 @@ impl Daemon {
     }
 
     /// The sum of a metric over its labels.
-    fn metric(&self, name: &str) -> u64 {
+    pub fn metric(&self, name: &str) -> u64 {
         let text = self.get("/metrics");
         let values = text.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
         values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
     }
 
-    fn until(&mut self, what: &str, limit: Duration, mut holds: impl FnMut(&Self) -> bool) {
+    pub fn until(&mut self, what: &str, limit: Duration, mut holds: impl FnMut(&Self) -> bool) {
         let watch = Stopwatch::start();
         while !holds(self) {
             assert!(self.child.try_wait().unwrap().is_none(), "the daemon ended before it was {what}");
@@ -90,13 +90,21 @@ impl Daemon {
         assert!(self.child.wait().unwrap().success(), "an ordered stop ends with 0");
     }
 
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 }
 
-fn configure(cluster: &Cluster, folder: &Path, namespace: &str, input: &str) -> PathBuf {
+/// A test that fails leaves no daemon behind, which would hold on to whatever it inherited.
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // Gone already in most cases.
+        let _ = self.child.wait();
+    }
+}
+
+pub fn configure(cluster: &Cluster, folder: &Path, namespace: &str, input: &str) -> PathBuf {
     let file = folder.join(format!("{namespace}.yaml"));
     let brokers = &cluster.connection().brokers[0];
     let text = format!(

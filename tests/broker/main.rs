@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, reason = "test code")]
 
 mod cluster;
+mod dlq;
 mod end_to_end;
 mod sink;
 mod source;
@@ -20,7 +21,8 @@ type Test = (&'static str, fn(&Cluster));
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let tests: Vec<Test> =
-        [source::TESTS.as_slice(), sink::TESTS.as_slice(), topics::TESTS.as_slice(), &end_to_end::TESTS].concat();
+        [source::TESTS.as_slice(), sink::TESTS.as_slice(), topics::TESTS.as_slice(), &end_to_end::TESTS, &dlq::TESTS]
+            .concat();
     let wanted: Vec<Test> = tests
         .into_iter()
         .filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word)))

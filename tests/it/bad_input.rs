@@ -9,7 +9,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::program::{Program, tidegate};
-use records::{GOOD_NAMES, N_UNUSABLE, bad, good, kept, mixed};
+use records::{N_UNUSABLE, bad, good, kept, mixed};
+
+/// Names of the alerts in `good`.
+const GOOD_NAMES: [&str; 5] = ["Deep32", "First", "Middle", "NoTime", "NoTimes"];
 
 /// HTTP, and a file that is followed.
 fn config(folder: &Path) -> String {

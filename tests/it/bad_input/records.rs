@@ -51,9 +51,6 @@ pub(crate) fn good() -> Vec<Vec<u8>> {
 /// Times in `good` that cannot be used.
 pub(crate) const N_UNUSABLE: u64 = 3;
 
-/// Names of the alerts in `good`, in order of the alphabet.
-pub(crate) const GOOD_NAMES: [&str; 5] = ["Deep32", "First", "Middle", "NoTime", "NoTimes"];
-
 /// Good and bad ones in turn: a bad one between two good ones and the other way round.
 pub(crate) fn mixed() -> Vec<Vec<u8>> {
     let (mut good, mut bad) = (good().into_iter(), bad().into_iter().map(|(_, bytes)| bytes));
