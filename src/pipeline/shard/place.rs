@@ -110,13 +110,14 @@ impl Shard {
         let Some(group) = self.group(current) else { return };
         let rule = self.rule_of(group);
         let is_full = rule.and_then(|rule| rule.max_alerts).is_some_and(|cap| group.window_members >= cap);
-        let takes = rule.is_some_and(|rule| group.takes(rule, at)) && (is_member || !is_full);
+        let in_window = rule.is_some_and(|rule| group.takes(rule, at));
         let continues = rule.is_some_and(|rule| group.continues(rule, at));
-        if takes || continues {
+        let joins = if in_window { is_member || !is_full } else { continues };
+        if joins {
             return self.join(current, slot, part, arrival, moment, out);
         }
-        if is_full {
-            self.close_window(current, at, EndCause::Cap, moment, out);
+        if in_window {
+            self.cap_window(current, at, moment, out);
         }
         let reason = match self.group(current).and_then(|group| group.ended) {
             Some((_, EndCause::Cap)) => EventReason::AfterCap,
@@ -124,6 +125,15 @@ impl Shard {
             _ => EventReason::AfterGap,
         };
         self.open(slot, Some(current), reason, part, &Arrival { time: at, ..*arrival }, out);
+    }
+
+    /// Ends a window that is full, even if a timer that ran ahead of this record closed it for another cause.
+    fn cap_window(&mut self, slot: u32, at: Timestamp, moment: Moment, out: &mut Out) {
+        self.close_window(slot, at, EndCause::Cap, moment, out);
+        if let Some(group) = self.group_mut(slot) {
+            group.ended = Some((at, EndCause::Cap));
+        }
+        self.touch_group(slot);
     }
 
     /// Closes a window that has ended by the record times, whether or not its timer fired.

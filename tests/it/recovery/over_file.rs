@@ -82,11 +82,16 @@ fn kills_over_a_file_change_nothing() {
 
 /// Waits until everything that was written is taken and over, then stops the daemon and reads its store.
 fn settle(home: &Home, daemon: Daemon, written: Written) -> (Ledger, Scrape) {
-    wait_for("the end of the file", || {
-        let scrape = daemon.scrape();
-        scrape.assert_conserved();
-        scrape.received() == written.lines
-    });
+    let mut received = 0;
+    while received < written.lines {
+        let before = received;
+        wait_for("more of the file", || {
+            let scrape = daemon.scrape();
+            scrape.assert_conserved();
+            received = scrape.received();
+            received > before
+        });
+    }
     wait_for("the end of all incidents", || {
         let scrape = daemon.scrape();
         let open = ["tidegate_open_incidents", "tidegate_open_windows", "tidegate_alerts_held"];
