@@ -181,14 +181,19 @@ impl Naive {
         let is_member = member.is_some_and(|member| member.incident == at);
         let incident = &self.incidents[at];
         let is_full = self.rule.max_alerts.is_some_and(|cap| incident.window_members >= cap);
-        let takes = incident.ended.is_none() && (is_member || !is_full);
+        // A late record from before the end belongs to the window, unless the end was a resolve.
+        let in_window = match incident.ended {
+            None => true,
+            Some((end, cause)) => now < end && matches!(cause, End::Silence | End::Cap),
+        };
         let continues = matches!(incident.ended, Some((end, End::Silence | End::Resolved))
             if self.rule.reopen > 0
                 && now < if incident.is_resolved { end.max(incident.resolved_at) } else { end } + self.rule.reopen);
-        if takes || continues {
+        let joins = if in_window { is_member || !is_full } else { continues };
+        if joins {
             return self.join(at, alert, now, member);
         }
-        if self.incidents[at].ended.is_none() {
+        if in_window {
             self.incidents[at].ended = Some((now, End::Cap));
         }
         self.open(alert, now, Some(at))
@@ -215,9 +220,12 @@ impl Naive {
         let was_firing = member.is_some_and(|member| member.incident == at && member.firing);
         let incident = &mut self.incidents[at];
         let was_resolved = std::mem::replace(&mut incident.is_resolved, false);
-        if incident.ended.take().is_some_and(|(end, _)| now >= end) {
-            incident.window_from = now;
-            incident.window_members = 0;
+        if let Some((end, End::Silence | End::Resolved)) = incident.ended {
+            incident.ended = None;
+            if now >= end {
+                incident.window_from = now;
+                incident.window_members = 0;
+            }
         }
         self.enter(at, alert, now, member);
         let outcome = match (was_resolved, was_firing) {
