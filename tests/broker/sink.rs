@@ -18,12 +18,13 @@ use tidegate::pipeline::source::Position;
 use crate::Test;
 use crate::cluster::Cluster;
 
-pub const TESTS: [Test; 9] = [
+pub const TESTS: [Test; 10] = [
     ("sink::an_epoch_becomes_visible_as_a_whole", an_epoch_becomes_visible_as_a_whole),
     ("sink::state_is_restored_block_by_block", state_is_restored_block_by_block),
     ("sink::the_same_epoch_can_be_sent_again_after_an_abort", the_same_epoch_can_be_sent_again_after_an_abort),
     ("sink::a_new_owner_shuts_the_old_one_out", a_new_owner_shuts_the_old_one_out),
     ("sink::an_open_foreign_transaction_hides_no_state", an_open_foreign_transaction_hides_no_state),
+    ("sink::recovery_ends_an_open_transaction_of_its_own_id", recovery_ends_an_open_transaction_of_its_own_id),
     ("sink::state_is_trimmed_but_never_below_what_a_restore_needs", state_is_trimmed),
     ("sink::says_what_is_wrong_with_the_topics", says_what_is_wrong_with_the_topics),
     ("sink::an_unknown_outcome_is_settled", an_unknown_outcome_is_settled),
@@ -279,6 +280,29 @@ fn an_open_foreign_transaction_hides_no_state(cluster: &Cluster) {
         let (_, blocks, last) = bench.start();
         assert_eq!((blocks.len(), last), (4, 2), "read to the last stable offset only");
     });
+}
+
+/// What an outcome that is unknown leaves behind: an open transaction of our own id, which nobody else can end.
+fn recovery_ends_an_open_transaction_of_its_own_id(cluster: &Cluster) {
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+    let bench = Bench::new(cluster);
+    let (mut sink, ..) = bench.start();
+    assert!(sink.commit(&bench.epoch(1)).is_ok());
+    let config = bench.options.connection.producer("left-behind", &bench.options.transactional_id);
+    let left_behind: BaseProducer = config.create().unwrap();
+    left_behind.init_transactions(Duration::from_secs(10)).unwrap();
+    left_behind.begin_transaction().unwrap();
+    let record = BaseRecord::<str, str>::to(&bench.options.topics.state).partition(0).key("2/0").payload("half done");
+    left_behind.send(record).map_err(|(error, _)| error).unwrap();
+    left_behind.flush(Duration::from_secs(10)).unwrap();
+    assert!(matches!(sink.commit(&bench.epoch(2)), Err(CommitError::Unknown(_))));
+    let begun = Stopwatch::start();
+    assert_eq!(sink.recover(), Ok(1));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(15), "waited {took:?} for the broker to end the transaction");
+    assert_eq!(sink.commit(&bench.epoch(2)), Ok(Committed { epoch: 2 }));
+    drop(sink);
+    assert_eq!(bench.start().1, ["block 1.0", "block 1.1", "block 2.0", "block 2.1"]);
 }
 
 fn state_is_trimmed(cluster: &Cluster) {
