@@ -12,6 +12,15 @@ use crate::pipeline::shard::clocks::Feed;
 use crate::pipeline::shard::dedup::Unsaved;
 use crate::pipeline::source::SourceIndex;
 
+/// Texts of all samples of an incident, bytes. Even if JSON escaped every byte (sixfold), an event stays below the 1 MB
+/// that a Kafka topic takes by default.
+const SAMPLE_BYTES_MAX: usize = 128 << 10;
+
+fn text_bytes(sample: &Sample) -> usize {
+    let pairs = sample.labels.iter().chain(&sample.annotations).map(|(name, value)| name.len() + value.len());
+    pairs.sum::<usize>() + sample.generator_url.as_ref().map_or(0, String::len)
+}
+
 /// What ended a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -163,6 +172,23 @@ impl Group {
         self.members += 1;
         self.window_members += 1;
         self.members_sum = self.members_sum.wrapping_add(fingerprint.0);
+    }
+
+    /// Keeps a sample while there is room: `n_max` of them, and `SAMPLE_BYTES_MAX` for all. Annotations give way first.
+    pub(crate) fn add_sample(&mut self, n_max: usize, sample: impl FnOnce() -> Sample) {
+        if self.samples.len() >= n_max {
+            return;
+        }
+        let mut sample = sample();
+        let used: usize = self.samples.iter().map(text_bytes).sum();
+        if used + text_bytes(&sample) > SAMPLE_BYTES_MAX {
+            sample.annotations.clear();
+            sample.generator_url = None;
+        }
+        if used + text_bytes(&sample) <= SAMPLE_BYTES_MAX {
+            self.samples.push(sample);
+            self.samples_unsaved = true;
+        }
     }
 
     /// Whether its first event is still to come.

@@ -45,9 +45,8 @@ impl Shard {
         let Some(group) = self.group_mut(group_slot) else { return };
         group.feed = group.feed.with(arrival.source);
         group.last = at;
-        if is_first && group.samples.len() < n_samples {
-            group.samples.push(sample_of(part, arrival, at));
-            group.samples_unsaved = true;
+        if is_first {
+            group.add_sample(n_samples, || sample_of(part, arrival, at));
         }
         let (source, severity) = (arrival.source, arrival.severity);
         group.held.push_back(HeldAlert { seq: arrival.seq, time: at, slot: entry, source, severity });

@@ -352,9 +352,9 @@ impl Shard {
 
     fn take_sample(&mut self, slot: u32, part: &Part, arrival: &Arrival, at: Timestamp) {
         let n_samples = self.n_samples;
-        let Some(group) = self.group_mut(slot).filter(|group| group.samples.len() < n_samples) else { return };
-        group.samples.push(sample_of(part, arrival, at));
-        group.samples_unsaved = true;
+        if let Some(group) = self.group_mut(slot) {
+            group.add_sample(n_samples, || sample_of(part, arrival, at));
+        }
     }
 
     fn repeat_rest(&mut self, slot: u32, arrival: &Arrival, out: &mut Out) {

@@ -89,3 +89,21 @@ fn identity_and_group_are_told_apart() {
         assert_eq!(world.send(alert("two/a")), "folded #2");
     }
 }
+
+#[test]
+fn samples_of_huge_alerts_keep_the_event_small() {
+    let mut world = World::new(quick());
+    let long = "\u{1}".repeat(4_000);
+    for number in 0..12 {
+        let mut huge = alert(&format!("checkout/{number}"));
+        for label in 0..14 {
+            huge = huge.label(&format!("l{label}"), &long);
+        }
+        world.send(huge);
+    }
+    world.at(60);
+    let json = serde_json::to_vec(&world.last["#1"]).unwrap();
+    assert!(json.len() < 1_000_000, "{} bytes", json.len());
+    assert_eq!(world.last["#1"].members, 12);
+    assert!(!world.last["#1"].samples.is_empty());
+}
