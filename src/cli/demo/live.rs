@@ -31,6 +31,8 @@ pub(super) struct Look {
 pub(super) struct Live {
     alerts: u64,
     lines: MultiProgress,
+    /// Kept because a line that is dropped vanishes.
+    _title: ProgressBar,
     bar: ProgressBar,
     numbers: ProgressBar,
     plain: Option<Plain>,
@@ -64,7 +66,7 @@ impl Live {
         if plain.is_some() {
             write_plain(&format!("sending {what}, to {url}"));
         }
-        Ok(Self { alerts, lines, bar, numbers, plain, rate: Rate::default() })
+        Ok(Self { alerts, lines, _title: title, bar, numbers, plain, rate: Rate::default() })
     }
 
     pub(super) fn show(&mut self, look: &Look) {
@@ -98,9 +100,11 @@ impl Live {
             Some(_) => write_plain(what),
         }
     }
+}
 
-    /// Makes room for the report.
-    pub(super) fn clear(&self) {
+impl Drop for Live {
+    /// Makes room for the report, or for the reason why there is none.
+    fn drop(&mut self) {
         // A terminal that cannot be cleared shows the last look above the report.
         let _ = self.lines.clear();
     }

@@ -31,6 +31,8 @@ use crate::storm::Shape;
 
 /// Some ten seconds on two cores; an unoptimised build on a busy machine stays within the promised minute.
 const ALERTS: u32 = 1_000_000;
+/// Where nothing can be folded every twentieth alert is an incident that has to be told, listed and compared.
+const ALERTS_DISTINCT: u32 = 200_000;
 
 /// Arguments of `tidegate demo`.
 #[derive(Debug, Args)]
@@ -38,9 +40,9 @@ pub struct DemoArgs {
     /// What the flood looks like
     #[arg(long, default_value = Shape::TicketStorm.name(), value_parser = shape_parser())]
     shape: Shape,
-    /// How many alerts
-    #[arg(long, default_value_t = ALERTS, value_parser = clap::value_parser!(u32).range(1..))]
-    alerts: u32,
+    /// How many alerts [default: 1000000, of all-distinct 200000]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    alerts: Option<u32>,
     /// The same seed gives the same flood
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -56,7 +58,8 @@ pub struct DemoArgs {
 pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let folder = tempfile::Builder::new().prefix("tidegate-demo-").tempdir().context("create a temporary folder")?;
     log_into(folder.path()).context("write the log of the daemon")?;
-    let plan = Plan { shape: args.shape, alerts: args.alerts, seed: args.seed };
+    let usual = if args.shape == Shape::AllDistinct { ALERTS_DISTINCT } else { ALERTS };
+    let plan = Plan { shape: args.shape, alerts: args.alerts.unwrap_or(usual), seed: args.seed };
     let seen = Scene::play(&plan, folder.path());
     let kept = keep(folder, args.keep);
     let seen = seen?;

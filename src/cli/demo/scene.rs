@@ -134,7 +134,7 @@ impl Scene {
         let truth = flood.truth();
         live.say(&format!("{} incidents: waiting for their last counts", truth.groups.len()));
         let incidents = self.at_rest(score.sent)?;
-        live.clear();
+        drop(live);
         let (fates, latency) = (self.gate.fates()?, self.delivery.latency());
         Ok((incidents, Seen { truth, found: Vec::new(), fates, score, latency, sending }))
     }
