@@ -19,6 +19,9 @@ use crate::cli::{NAME, command, terminal};
 /// The chapter of the manual: commands that anybody may call.
 const CHAPTER: &str = "1";
 
+/// What the main page leads to: how the service is handled, and where its log is.
+const BEYOND: [&str; 2] = ["systemctl", "journalctl"];
+
 /// Arguments of `tidegate man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
@@ -52,7 +55,7 @@ pub(crate) fn with_ends(command: Command) -> Command {
     let command = command.after_long_help(plain(MAIN));
     command.mut_subcommands(|subcommand| {
         let end = exit_status(subcommand.get_name()).map(|section| plain(&[section])).unwrap_or_default();
-        subcommand.after_long_help(end)
+        subcommand.mut_subcommands(|inner| inner.after_long_help(end.clone())).after_long_help(end)
     })
 }
 
@@ -97,6 +100,8 @@ fn page(command: &Command, above: &[&Command]) -> Page {
     let man = Man::new(command.clone().after_long_help(None).version(env!("CARGO_PKG_VERSION")))
         .title(name.to_uppercase())
         .section(CHAPTER)
+        // The page is as old as the version it names; an empty date would be left out, and shift what follows.
+        .date(" ")
         .source(format!("{NAME} {}", env!("CARGO_PKG_VERSION")))
         .manual("tidegate manual");
     let mut roff = Vec::new();
@@ -138,12 +143,15 @@ fn beyond_the_arguments(sections: &[Section], see_also: &[String]) -> Roff {
     roff
 }
 
-/// The pages above, beside and below: whoever reads one command of a group finds the others.
+/// The pages above and beside: whoever reads one command of a group finds the others. Those below are in SUBCOMMANDS.
 fn see_also(command: &Command, above: &[&Command]) -> Vec<String> {
-    let beside = above.get(1..).and_then(<[_]>::last).into_iter().flat_map(|parent| parent.get_subcommands());
-    let below = command.get_subcommands();
-    let around = beside.chain(below).filter(|other| !other.is_hide_set() && page_name(other) != page_name(command));
-    above.iter().copied().chain(around).map(page_name).collect()
+    if above.is_empty() {
+        return BEYOND.map(str::to_owned).to_vec();
+    }
+    let group = above.get(1..).and_then(<[_]>::last);
+    let beside = group.into_iter().flat_map(|group| group.get_subcommands());
+    let others = beside.filter(|other| !other.is_hide_set() && other.get_name() != command.get_name());
+    above.iter().copied().chain(others).map(page_name).collect()
 }
 
 fn page_name(command: &Command) -> String {

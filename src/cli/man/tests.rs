@@ -32,7 +32,9 @@ fn every_subcommand_says_what_its_exit_codes_mean() {
 fn a_page_has_the_usual_sections() {
     for page in pages() {
         let text = text(&page);
-        assert!(text.contains(&format!("\n.TH {} 1 ", page.name.to_uppercase())), "{text}");
+        let foot = format!("\"tidegate {}\" \"tidegate manual\"", env!("CARGO_PKG_VERSION"));
+        let head = format!("\n.TH {} 1 \" \" {foot}\n", page.name.to_uppercase());
+        assert!(text.contains(&head), "{text}");
         let titles: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
         for title in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "\"EXIT STATUS\"", "\"SEE ALSO\""] {
             assert_eq!(titles.iter().filter(|other| **other == title).count(), 1, "{}: {title}: {titles:?}", page.name);
@@ -125,6 +127,11 @@ fn the_help_of_the_program() {
 fn the_help_of_a_subcommand_ends_with_its_exit_codes() {
     let mut command = command().term_width(100);
     command.build();
+    let dlq = command.find_subcommand_mut("dlq").unwrap();
+    let end = "\n\nExit status:\n  0  Done.\n  1  There is no such letter, or it failed.\n  2  There is no store where the \
+               arguments say.\n";
+    assert!(dlq.render_long_help().to_string().ends_with(end));
+    assert!(dlq.find_subcommand_mut("show").unwrap().render_long_help().to_string().ends_with(end));
     let help = command.find_subcommand_mut("run").unwrap().render_long_help();
     insta::assert_snapshot!(help, @"
     Run the daemon
