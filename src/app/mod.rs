@@ -2,9 +2,11 @@
 //!
 //! `daemon` starts and stops everything; `engine` runs the pipeline and exchanges it at a reload; `store` and `sources`
 //! open what the configuration names; `publish` hands durable epochs to readers and metrics; `bridge` joins HTTP to the
-//! pipeline; `upkeep` is what has to be done some times a second: gauges, watchdog, status.
+//! pipeline; `upkeep` is what has to be done some times a second: gauges, watchdog, status; `credentials` tells when
+//! certificates expire.
 
 pub mod bridge;
+mod credentials;
 pub mod daemon;
 mod doors;
 mod engine;

@@ -69,6 +69,10 @@ pub struct Summary {
     pub state_delta_bytes: u64,
     /// Bytes of the whole state, as of the last sweep.
     pub state_bytes: u64,
+    /// Bytes of the blocks that a restore would read.
+    pub state_log_bytes: u64,
+    /// When the last complete sweep of this run ended; `None` before the first.
+    pub swept_at: Option<Timestamp>,
 }
 
 /// Totals of one source.
@@ -149,6 +153,27 @@ struct Sweep {
     /// Bytes of the state by the last complete sweep.
     state_bytes: u64,
     deltas: u64,
+    /// Bytes of blocks since the last complete sweep began, and since the running one did.
+    log_bytes: u64,
+    log_bytes_since_start: u64,
+    /// When the last complete sweep ended.
+    ended_at: Option<Timestamp>,
+}
+
+impl Sweep {
+    /// Counts the blocks of an epoch; a sweep that ended with it makes those from before its start needless.
+    ///
+    /// What was not counted as sweep or delta yet (the meta entry, headers) is a delta too: of a quiet daemon with a
+    /// deadline open it is nearly all there is, and a restore has to read it.
+    fn note_log(&mut self, n_bytes: u64, n_counted: u64, ended: Option<Timestamp>) {
+        self.deltas = self.deltas.saturating_add(n_bytes.saturating_sub(n_counted));
+        self.log_bytes += n_bytes;
+        self.log_bytes_since_start += n_bytes;
+        if ended.is_some() {
+            self.log_bytes = self.log_bytes_since_start;
+            self.ended_at = ended;
+        }
+    }
 }
 
 /// What a builder starts from.
@@ -209,7 +234,7 @@ impl EpochBuilder {
             totals,
             counters: from.counters,
             safe_from: from.safe_from.max(1),
-            sweep: Sweep { deltas: from.block_bytes, ..Sweep::default() },
+            sweep: Sweep { deltas: from.block_bytes, log_bytes: from.block_bytes, ..Sweep::default() },
             gathered,
         }
     }
@@ -329,8 +354,11 @@ impl EpochBuilder {
         let incidents = self.correlator.fold(events, number, now);
         self.correlator.save(swept, &mut entries);
         let delta_bytes = entries.n_bytes() - sweep_bytes;
-        self.advance_sweep(number, swept, sweep_done, sweep_bytes, delta_bytes);
+        let sweep_ended = self.advance_sweep(number, swept, sweep_done, sweep_bytes, delta_bytes);
         entries.push(Kind::Meta(Box::new(self.meta(number))));
+        let blocks = entries.finish(number);
+        let n_bytes = blocks.iter().map(|block| block.bytes.len() as u64).sum();
+        self.sweep.note_log(n_bytes, sweep_bytes + delta_bytes, sweep_ended.then_some(now));
         self.last = number;
         gathered.attached.summary = Summary {
             tally,
@@ -342,7 +370,7 @@ impl EpochBuilder {
         let epoch = Epoch {
             number,
             positions: self.positions(),
-            blocks: entries.finish(number),
+            blocks,
             incidents,
             dead_letters: gathered.dead_letters,
             safe_from: self.safe_from,
@@ -359,6 +387,8 @@ impl EpochBuilder {
             counters: self.counters.clone(),
             clocks: self.clocks.clone(),
             state_bytes: self.sweep.state_bytes,
+            state_log_bytes: self.sweep.log_bytes,
+            swept_at: self.sweep.ended_at,
             ..Summary::default()
         }
     }
@@ -376,18 +406,23 @@ impl EpochBuilder {
         })
     }
 
-    fn advance_sweep(&mut self, epoch: u64, swept: bool, done: bool, sweep_bytes: u64, delta_bytes: u64) {
+    /// Returns whether this epoch completes a sweep.
+    fn advance_sweep(&mut self, epoch: u64, swept: bool, done: bool, sweep_bytes: u64, delta_bytes: u64) -> bool {
         if swept {
             self.sweep.started = Some(epoch);
             self.sweep.bytes = 0;
             self.sweep.deltas = 0;
+            self.sweep.log_bytes_since_start = 0;
         }
         self.sweep.deltas += delta_bytes;
         self.sweep.bytes += sweep_bytes;
-        if done && let Some(started) = self.sweep.started.take() {
-            self.safe_from = started;
-            self.sweep.state_bytes = self.sweep.bytes;
+        if !done {
+            return false;
         }
+        let Some(started) = self.sweep.started.take() else { return false };
+        self.safe_from = started;
+        self.sweep.state_bytes = self.sweep.bytes;
+        true
     }
 
     /// Every partition ever read and where to go on.

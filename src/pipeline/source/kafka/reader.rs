@@ -239,7 +239,6 @@ impl<'a> Reader<'a> {
         };
         let bytes = message.payload().unwrap_or_default();
         self.batch.push(bytes, at);
-        self.gauges.took(index, bytes.len());
         true
     }
 
@@ -268,6 +267,7 @@ impl<'a> Reader<'a> {
                     "the records to go on from are gone, going on with the oldest as configured"
                 );
                 lane.next = 0;
+                self.gauges.lost_offset();
                 self.begin_anew(index, consumer)
             }
         }
