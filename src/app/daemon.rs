@@ -220,7 +220,7 @@ fn start_engine(
     let from = engine::restore(sink.as_mut(), options_of(config))?;
     metrics.observe(Metric::RestoreDuration, &[], begun.elapsed().as_secs_f64());
     index.apply(&from.seed);
-    announce(metrics, &source_names(config));
+    announce(metrics, config.sources.iter().map(|source| source.name.as_str()));
     metrics.publish(|metrics| totals(metrics, &from.builder.summary(), &source_names(config)));
     tracing::info!(incidents = from.seed.len(), seconds = begun.elapsed().as_secs_f64(), "state restored");
     let mut sources = Sources::start(config, &from.positions, metrics)?;

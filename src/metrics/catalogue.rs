@@ -123,7 +123,7 @@ catalogue! {
     OpenIncidents = "tidegate_open_incidents", Kind::Gauge, [];
     /// Fingerprints in the tables of all shards.
     LiveFingerprints = "tidegate_live_fingerprints", Kind::Gauge, [];
-    /// Bytes of the whole state by its last complete sweep; 0 before the first one of this process.
+    /// Bytes of the whole state by its last complete sweep; 0 before the first one since it was read.
     StateBytes = "tidegate_state_bytes", Kind::Gauge, [];
     /// Bytes of state blocks that a restore would read: the last complete sweep and everything since it began.
     StateLogBytes = "tidegate_state_log_bytes", Kind::Gauge, [];
