@@ -44,7 +44,7 @@ pub(crate) fn names(expression: &str) -> Names {
                 let (matchers, behind) = matchers(list);
                 names.selectors.push(Selector { metric: word.to_owned(), matchers });
                 rest = behind;
-            } else if !rest.starts_with('(') && !OPERATORS.contains(&word) {
+            } else if !rest.starts_with('(') && !is_aggregation(rest) && !OPERATORS.contains(&word) {
                 names.selectors.push(Selector { metric: word.to_owned(), matchers: Vec::new() });
             }
         } else {
@@ -52,6 +52,11 @@ pub(crate) fn names(expression: &str) -> Names {
         }
     }
     names
+}
+
+/// Whether the word before was an aggregation: what it keeps may stand between its name and its argument.
+fn is_aggregation(behind: &str) -> bool {
+    ["by", "without"].contains(&split_word(behind).0)
 }
 
 /// The matchers of a selector and what follows it.
