@@ -12,8 +12,9 @@ use anyhow::Context as _;
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::app::bridge::{BridgeOptions, HttpBridge};
+use crate::app::credentials::tell_expiry;
 use crate::app::doors::Doors;
-use crate::app::publish::{publisher, totals};
+use crate::app::publish::{announce, publisher, totals};
 use crate::app::reload::{Order, Reloader};
 use crate::app::sources::Sources;
 use crate::app::upkeep::Upkeep;
@@ -82,6 +83,7 @@ impl Daemon {
             clock: Box::new(SystemClock),
         });
         let (address, admin_address) = listen(&config, &control, &servers)?;
+        tell_expiry(&config, &metrics);
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
         let (running, sources) = start_engine(&config, &metrics, index, &doors)?;
@@ -139,6 +141,7 @@ impl Daemon {
         let _ = self.orders.send(Order::Stop); // An engine that is gone has ended already.
         let engine = self.engine;
         let ended = tokio::task::spawn_blocking(move || engine.join()).await;
+        self.control.metrics.set(Metric::Ready, &[], 0.0); // Nobody looks any more who could say so.
         let servers = std::mem::take(&mut *self.servers.lock().unwrap_or_else(PoisonError::into_inner));
         for server in servers {
             server.shut_down(HTTP_GRACE).await;
@@ -224,6 +227,7 @@ fn start_engine(
     metrics.observe(Metric::RestoreDuration, &[], begun.elapsed().as_secs_f64());
     index.apply(&from.seed);
     open_archive(config, &index, doors)?;
+    announce(metrics, config.sources.iter().map(|source| source.name.as_str()));
     metrics.publish(|metrics| totals(metrics, &from.builder.summary(), &source_names(config)));
     let (incidents, seconds) = (from.seed.len(), begun.elapsed().as_secs_f64());
     tracing::info!(incidents, seconds, "state restored: {incidents} incidents in {seconds:.1} s");

@@ -51,6 +51,19 @@ pub(super) fn totals(metrics: &Metrics, summary: &Summary, source_names: &[Strin
     metrics.set(Metric::OpenIncidents, &[], summary.tally.open_incidents as f64);
     metrics.set(Metric::LiveFingerprints, &[], summary.tally.fingerprints as f64);
     metrics.set(Metric::StateBytes, &[], summary.state_bytes as f64);
+    metrics.set(Metric::StateLogBytes, &[], summary.state_log_bytes as f64);
+    if let Some(at) = summary.swept_at {
+        metrics.set(Metric::StateSweepTimestamp, &[], at.0 as f64 / 1_000.0);
+    }
+}
+
+/// Counters by source and reason begin with 0: what first shows with a value is no increase to Prometheus.
+pub(super) fn announce<'a>(metrics: &Metrics, source_names: impl Iterator<Item = &'a str>) {
+    for name in source_names {
+        for reason in Reject::ALL {
+            metrics.add(Metric::DeadLetters, &[name, reason.name()], 0);
+        }
+    }
 }
 
 fn consumed(metrics: &Metrics, attached: &Attached, source_names: &[String]) {

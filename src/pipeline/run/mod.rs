@@ -87,6 +87,8 @@ pub struct Shared {
     pub removed_letters: AtomicU64,
     /// Chunks that wait for a decoder.
     pub queued_chunks: AtomicU64,
+    /// How many may wait.
+    pub chunk_capacity: usize,
     /// Clock of each source in milliseconds, by index.
     clocks: Vec<AtomicI64>,
     /// Milliseconds the sequencer waited for a decoder to take a chunk.
@@ -157,11 +159,12 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         has_deadlines: AtomicBool::new(start.shards.iter().any(|shard| shard.tally().has_deadlines)),
         clocks: start.clocks.iter().map(|clock| AtomicI64::new(clock.0)).collect(),
         beats: (0..2 + n_shards).map(|_| AtomicU64::new(0)).collect(),
+        chunk_capacity: n_decoders * CHUNKS_PER_DECODER,
         ..Shared::default()
     });
     let beating = shared.clone();
     sink.on_retry(Arc::new(move || beating.beat(COMMIT_BEAT)));
-    let (to_decoders, chunks) = bounded(n_decoders * CHUNKS_PER_DECODER);
+    let (to_decoders, chunks) = bounded(shared.chunk_capacity);
     let (to_commit, reports) = bounded(REPORTS);
     let (wake, woken) = bounded(1);
     let (running, ended) = bounded::<()>(0);
