@@ -5,6 +5,10 @@ pub mod client;
 pub mod demo;
 pub mod dlq;
 pub mod output;
+pub mod completion;
+pub mod demo;
+pub mod dlq;
+pub mod man;
 pub mod replay;
 pub mod run;
 pub mod storm;
@@ -14,14 +18,21 @@ pub mod version;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+/// The program's name.
+const NAME: &str = "tidegate";
 
 /// Findings, or something failed.
 const FAILED: u8 = 1;
 
 /// Alert stream processor: takes the flood, hands on a small, exact stream of incidents.
+///
+/// Alerts come in from Prometheus, Alertmanager, Kafka or files. Those that repeat are folded and counted; those that
+/// belong together become one incident, which is opened, updated, resolved and, if it comes back, reopened. What follows
+/// from a stretch of input becomes durable together or not at all, in Kafka or in one SQLite file.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = NAME, version, propagate_version = true, disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -45,12 +56,17 @@ enum Command {
     Dlq(dlq::DlqArgs),
     /// Print versions of the program and the libraries it is linked to.
     Version(version::VersionArgs),
+    /// Write completions of this command line for a shell.
+    Completion(completion::CompletionArgs),
+    /// Write the manual, in the format of man pages.
+    Man(man::ManArgs),
 }
 
 /// Runs the command line of the process and returns its exit code: 0 ok, 1 findings or failure, 2 usage, 3 fenced.
 #[must_use]
 pub fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    let result = match arguments.command {
         Command::Run(args) => run::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Demo(args) => demo::run(&args),
@@ -59,9 +75,16 @@ pub fn main() -> ExitCode {
         Command::Topics(args) => topics::run(&args),
         Command::Dlq(args) => dlq::run(args),
         Command::Version(args) => version::run(&args),
+        Command::Completion(args) => completion::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     result.unwrap_or_else(|error| {
         terminal::complain(&error);
         ExitCode::from(FAILED)
     })
+}
+
+/// The command line as it is parsed, explained by `--help` and `man`, and completed.
+pub(crate) fn command() -> clap::Command {
+    man::with_ends(Arguments::command())
 }

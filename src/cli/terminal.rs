@@ -1,7 +1,7 @@
 //! Text of unknown origin, made safe to show: nothing in it can move the cursor, colour, hide or reorder what is shown.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use crate::control::config::fault::Faults;
 
@@ -61,6 +61,18 @@ fn push(out: &mut String, character: char, lines: Lines) {
             let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
         }
         _ => out.push(character),
+    }
+}
+
+/// Bytes as they are on standard output. Whoever closed it, `head` for instance, has seen enough.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub(crate) fn hand_over(bytes: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done,
     }
 }
 
