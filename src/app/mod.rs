@@ -11,5 +11,5 @@ mod engine;
 mod publish;
 mod reload;
 mod sources;
-mod store;
+pub(crate) mod store;
 mod upkeep;

@@ -3,6 +3,7 @@
 pub mod check_config;
 pub mod demo;
 pub mod dlq;
+pub mod doctor;
 pub mod replay;
 pub mod run;
 pub mod storm;
@@ -41,6 +42,8 @@ enum Command {
     Topics(topics::TopicsArgs),
     /// Look at dead letters.
     Dlq(dlq::DlqArgs),
+    /// Look for what is wrong around the daemon: why it matters, what to do.
+    Doctor(doctor::DoctorArgs),
     /// Print versions of the program and the libraries it is linked to.
     Version(version::VersionArgs),
 }
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Dlq(args) => dlq::run(args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Version(args) => version::run(&args),
     };
     result.unwrap_or_else(|error| {

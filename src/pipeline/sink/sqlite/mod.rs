@@ -20,7 +20,7 @@ use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::sink::{CommitError, Committed, Epoch, EpochSink, Removed, RestoreError};
 
 pub use command_log::{CommandLog, CommandLogError, LoggedCommand};
-pub use schema::{OpenError, open_read_only};
+pub use schema::{OpenError, lock_file, open_read_only};
 
 /// Name of the state file in the data directory.
 pub const FILE_NAME: &str = "state.db";
