@@ -9,6 +9,7 @@ pub mod checks;
 mod clock;
 mod disk;
 mod finding;
+mod kafka;
 mod limits;
 mod listener;
 mod process;
@@ -31,7 +32,7 @@ use crate::cli::doctor::limits::Whose;
 use crate::cli::doctor::listener::Answer;
 use crate::cli::terminal;
 use crate::control::config::fault::Fault;
-use crate::control::config::{Config, Loaded, Overrides, Store};
+use crate::control::config::{Config, Kafka, Loaded, Overrides, SourceKind, Store};
 use crate::model::time::{Clock as _, SystemClock};
 
 /// Exit code: the configuration cannot be used, so there is nothing to examine.
@@ -51,6 +52,9 @@ pub struct DoctorArgs {
     /// The daemon's data folder, over what the file says.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Copies of each Kafka partition that there should be, as for `topics check`.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=15))]
+    replication: u16,
     /// How to write the result.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -86,7 +90,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let progress = progress();
-    let findings = examine(&config, &warnings, &progress);
+    let findings = examine(&config, &warnings, args.replication, &progress);
     progress.finish_and_clear();
     let mut out = anstream::stdout().lock();
     let written = match args.output {
@@ -113,7 +117,7 @@ fn progress() -> ProgressBar {
 }
 
 /// Every finding, in the order of the report.
-fn examine(config: &Config, warnings: &[Fault], progress: &ProgressBar) -> Vec<Finding> {
+fn examine(config: &Config, warnings: &[Fault], replication: u16, progress: &ProgressBar) -> Vec<Finding> {
     let mut findings = configuration(config, warnings);
     progress.set_message("looking at the machine");
     findings.extend(secrets::secrets(config.file.as_deref()));
@@ -135,33 +139,51 @@ fn examine(config: &Config, warnings: &[Fault], progress: &ProgressBar) -> Vec<F
     progress.set_message("measuring the disk");
     findings.extend(disk::speed(config));
     let is_local = holder.is_some() || matches!(answer, Answer::Ready);
-    let state_bytes = stores(config, holder, is_local, progress, &mut findings);
+    let mut is_reached = false;
+    if let Some(kafka) = used_kafka(config) {
+        progress.set_message("asking the Kafka cluster");
+        let (of_kafka, reached) = kafka::look(config, kafka, replication, is_local);
+        findings.extend(of_kafka);
+        is_reached = reached;
+    }
+    let read = saved_state(config, holder, is_reached, progress, &mut findings);
+    let state_bytes = read.as_ref().and_then(state::Read::bytes);
+    if let Some(read) = read {
+        findings.extend(state::judge(&read, config, SystemClock.now(), is_local));
+        if let Some(kafka) = used_kafka(config).filter(|_| is_reached) {
+            findings.extend(kafka::positions(config, kafka, &read));
+        }
+    }
     findings.extend(disk::space(config, state_bytes));
     findings.extend(limits::memory(whose, state_bytes));
     findings.sort_by_key(|finding| finding.check);
     findings
 }
 
-/// The store and the state in it. Returns how many bytes a restart reads.
-fn stores(
+/// The cluster, if the store or a source is in it.
+fn used_kafka(config: &Config) -> Option<&Kafka> {
+    let is_source = config.sources.iter().any(|source| matches!(source.kind, SourceKind::Kafka(_)));
+    config.kafka.as_ref().filter(|_| is_source || config.store == Store::Kafka)
+}
+
+/// The saved state, if it can be looked for; with what is to be said of the store.
+fn saved_state(
     config: &Config,
     holder: Option<u32>,
-    is_local: bool,
+    is_reached: bool,
     progress: &ProgressBar,
     findings: &mut Vec<Finding>,
-) -> Option<u64> {
-    let read = match &config.store {
-        Store::Sqlite { file } => {
-            progress.set_message("reading the store");
+) -> Option<state::Read> {
+    progress.set_message("reading the state");
+    match (&config.store, &config.kafka) {
+        (Store::Sqlite { file }, _) => {
             let (connection, of_store) = store::look(file, holder);
             findings.extend(of_store);
             connection.map(|connection| state::of_sqlite(&connection))
         }
-        Store::Kafka => None,
-    };
-    let read = read?;
-    findings.extend(state::judge(&read, config, SystemClock.now(), is_local));
-    read.bytes()
+        (Store::Kafka, Some(kafka)) if is_reached => Some(kafka::state(config, kafka)),
+        (Store::Kafka, _) => None,
+    }
 }
 
 fn configuration(config: &Config, warnings: &[Fault]) -> Vec<Finding> {
