@@ -12,6 +12,7 @@ mod bad_input;
 mod daemon;
 mod demo;
 mod docs;
+mod doctor;
 mod downtime;
 mod engine;
 mod order;

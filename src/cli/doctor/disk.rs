@@ -10,7 +10,7 @@ use rustix::fs::{statfs, statvfs};
 
 use crate::cli::doctor::checks::Check;
 use crate::cli::doctor::finding::{Finding, size, time};
-use crate::control::config::{Config, Store};
+use crate::control::config::Config;
 use crate::model::time::Stopwatch;
 
 /// Files of ours in the data folder; a killed run may leave one behind.
@@ -110,7 +110,8 @@ fn judge_folder(path: &Path, folder: &Folder, user: u32) -> Finding {
     }
 }
 
-pub(super) fn space(config: &Config, state_bytes: Option<u64>) -> Vec<Finding> {
+/// `file` is the state file, `state_bytes` what a restart reads of it.
+pub(super) fn space(config: &Config, file: &Path, state_bytes: Option<u64>) -> Vec<Finding> {
     let folder = existing(&config.data_dir);
     let found = match statvfs(&folder) {
         Ok(found) => found,
@@ -122,17 +123,12 @@ pub(super) fn space(config: &Config, state_bytes: Option<u64>) -> Vec<Finding> {
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     // Some file systems have no fixed number of inodes and say 0 of 0.
     let inodes = (found.f_files > 0).then_some(found.f_favail);
-    let taken = match &config.store {
-        Store::Sqlite { file } => std::fs::metadata(file).map_or(0, |found| found.len()),
-        Store::Kafka => 0,
-    };
-    let is_store = config.store != Store::Kafka;
-    let growth =
-        if is_store { config.retention.dead_letters_size + EVENTS_ROOM + 2 * state_bytes.unwrap_or(0) } else { 0 };
-    vec![judge_space(&folder, free, inodes, growth.saturating_sub(taken), is_store)]
+    let taken = std::fs::metadata(file).map_or(0, |found| found.len());
+    let growth = config.retention.dead_letters_size + EVENTS_ROOM + 2 * state_bytes.unwrap_or(0);
+    vec![judge_space(&folder, free, inodes, growth.saturating_sub(taken))]
 }
 
-fn judge_space(folder: &Path, free: u64, inodes: Option<u64>, growth: u64, is_store: bool) -> Finding {
+fn judge_space(folder: &Path, free: u64, inodes: Option<u64>, growth: u64) -> Finding {
     let what = format!("{} are free at {}, {} may still be needed", size(free), folder.display(), size(growth));
     let why = "a full disk stops every commit: HTTP is answered 503 and nothing is read until there is room";
     let remedy = "free space, move data_dir, or lower retention.dead_letters_size";
@@ -141,7 +137,6 @@ fn judge_space(folder: &Path, free: u64, inodes: Option<u64>, growth: u64, is_st
         return Finding::problem(Check::DiskSpace, what, "no file can be created", "remove small files: df -i");
     }
     match free {
-        _ if !is_store => Finding::ok(Check::DiskSpace, format!("{} are free at {}", size(free), folder.display())),
         _ if free < FREE_MIN => Finding::problem(Check::DiskSpace, what, why, remedy),
         _ if free < growth => Finding::warning(Check::DiskSpace, what, why, remedy),
         _ => Finding::ok(Check::DiskSpace, what),
@@ -169,7 +164,7 @@ fn sync(file: &File) -> io::Result<()> {
 }
 
 pub(super) fn speed(config: &Config) -> Vec<Finding> {
-    if config.store == Store::Kafka || !config.data_dir.is_dir() {
+    if !config.data_dir.is_dir() {
         return Vec::new();
     }
     let interval = config.pipeline.epoch.interval.to_duration();
@@ -214,9 +209,6 @@ fn kind_of(magic: u64) -> Option<(&'static str, &'static str)> {
 }
 
 pub(super) fn file_system(config: &Config) -> Vec<Finding> {
-    if config.store == Store::Kafka {
-        return Vec::new();
-    }
     let folder = existing(&config.data_dir);
     statfs(&folder).map(|found| judge_kind(&folder, found.f_type as u64)).into_iter().collect()
 }
@@ -282,7 +274,7 @@ mod tests {
     #[test]
     fn space_is_judged_by_what_may_still_grow() {
         let path = Path::new("/data");
-        let judge = |free: u64, inodes: Option<u64>| judge_space(path, free, inodes, 2 << 30, true);
+        let judge = |free: u64, inodes: Option<u64>| judge_space(path, free, inodes, 2 << 30);
         let found =
             [judge(8 << 30, None), judge(1 << 30, Some(9_000)), judge(100 << 20, None), judge(8 << 30, Some(3))];
         insta::assert_snapshot!(shown(&found), @"
@@ -291,7 +283,6 @@ mod tests {
         problem 100 MiB are free at /data, 2 GiB may still be needed [free space, move data_dir, or lower retention.dead_letters_size]
         problem 3 inodes are free at /data [remove small files: df -i]
         ");
-        assert_eq!(judge_space(path, 1, None, 0, false).level, Level::Ok, "a Kafka store keeps nothing there");
     }
 
     #[test]

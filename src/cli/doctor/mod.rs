@@ -131,13 +131,9 @@ fn examine(config: &Config, warnings: &[Fault], replication: u16, progress: &Pro
     let whose = holder.map_or(Whose::Shell, Whose::Daemon);
     findings.extend(limits::open_files(config, whose));
     findings.extend(limits::cpu(config, whose));
-    findings.extend(disk::folder(&config.data_dir));
-    findings.extend(disk::file_system(config));
     progress.set_message("looking at the daemon");
     let (answer, of_listener) = listener::look(config);
     findings.extend(of_listener);
-    progress.set_message("measuring the disk");
-    findings.extend(disk::speed(config));
     let is_local = holder.is_some() || matches!(answer, Answer::Ready);
     let mut is_reached = false;
     if let Some(kafka) = used_kafka(config) {
@@ -154,7 +150,13 @@ fn examine(config: &Config, warnings: &[Fault], replication: u16, progress: &Pro
             findings.extend(kafka::positions(config, kafka, &read));
         }
     }
-    findings.extend(disk::space(config, state_bytes));
+    if let Store::Sqlite { file } = &config.store {
+        progress.set_message("measuring the disk");
+        findings.extend(disk::folder(&config.data_dir));
+        findings.extend(disk::file_system(config));
+        findings.extend(disk::speed(config));
+        findings.extend(disk::space(config, file, state_bytes));
+    }
     findings.extend(limits::memory(whose, state_bytes));
     findings.sort_by_key(|finding| finding.check);
     findings

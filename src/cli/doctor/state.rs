@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use crate::app::store::COMMANDS;
 use crate::cli::doctor::checks::Check;
 use crate::cli::doctor::finding::{Finding, size, time};
+use crate::control::config::fault::counted;
 use crate::control::config::{Config, SourceKind};
 use crate::model::fingerprint::{MemberKey, origin};
 use crate::model::time::{Millis, Timestamp};
@@ -120,12 +121,12 @@ fn told(restored: &Restored, meta: &MetaEntry) -> Finding {
     Finding::ok(
         Check::State,
         format!(
-            "epoch {}, {open} unresolved of {} incidents, {} fingerprints, {} in {} blocks",
+            "epoch {}, {open} unresolved of {}, {}, {} in {}",
             meta.epoch,
-            restored.groups.len(),
-            restored.members.len(),
+            counted(restored.groups.len(), "incident"),
+            counted(restored.members.len(), "fingerprint"),
             size(restored.n_bytes),
-            restored.n_blocks
+            counted(restored.n_blocks as usize, "block")
         ),
     )
 }
@@ -158,8 +159,8 @@ fn activity(meta: &MetaEntry, now: Timestamp, is_local: bool) -> Option<Finding>
         Finding::note(
             Check::StateActivity,
             format!("an epoch was committed {ago} ago, and no daemon of this configuration answers here"),
-            "somebody else works on this state; a start here takes it over and ends the other (Kafka), or is refused (SQLite)",
-            "find the other instance before you start one here",
+            "it was stopped just now, or another instance works on this state: a start here takes over and ends it (Kafka), or is refused",
+            "find the other instance, if there is one, before you start one here",
         )
     })
 }
@@ -178,7 +179,10 @@ fn rules(restored: &Restored, config: &Config) -> Vec<Finding> {
     let vanished = |(rule, windows): (&str, usize)| {
         Finding::warning(
             Check::WindowRules,
-            format!("rule {rule:?} has {windows} open windows in the state, and is not in the configuration"),
+            format!(
+                "rule {rule:?} has {} in the state, and is not in the configuration",
+                counted(windows, "open window")
+            ),
             "they close at the next start or reload: their incidents go on, but what comes anew opens another incident",
             format!("if the rule was renamed, keep its old name: windows: [{{name: {rule}, ..}}]"),
         )
@@ -193,14 +197,18 @@ fn sources(meta: &MetaEntry, config: &Config) -> Vec<Finding> {
         *known.entry(position.source.as_str()).or_default() += usize::from(position.next > 0);
     }
     let is_there = |name: &str| name == COMMANDS || config.sources.iter().any(|source| source.name == name);
-    let gone = known.iter().filter(|(name, partitions)| **partitions > 0 && !is_there(name)).map(|(name, partitions)| {
-        Finding::warning(
-            Check::Sources,
-            format!("source {name:?} has positions of {partitions} partitions in the state, and is not in the configuration"),
-            "it is not read on; its firing alerts stay as they are until they resolve by time or by a person",
-            "if it was renamed, keep its old name: positions belong to the name",
-        )
-    });
+    let gone =
+        known.iter().filter(|(name, partitions)| **partitions > 0 && !is_there(name)).map(|(name, partitions)| {
+            Finding::warning(
+                Check::Sources,
+                format!(
+                    "source {name:?} has positions of {} in the state, and is not in the configuration",
+                    counted(**partitions, "partition")
+                ),
+                "it is not read on; its firing alerts stay as they are until they resolve by time or by a person",
+                "if it was renamed, keep its old name: positions belong to the name",
+            )
+        });
     let mut findings: Vec<Finding> = gone.collect();
     for source in &config.sources {
         let is_new = known.get(source.name.as_str()).is_none_or(|partitions| *partitions == 0);

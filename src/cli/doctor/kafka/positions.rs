@@ -98,6 +98,10 @@ mod tests {
         let found =
             [judge(&[place(150, true), place(200, true)]), judge(&[place(40, true)]), judge(&[place(900, false)])];
         let shown: String = found.concat().iter().map(|one| format!("{} {}\n", one.level.name(), one.what)).collect();
-        insta::assert_snapshot!(shown, @"");
+        insta::assert_snapshot!(shown, @r#"
+        ok 2 partitions go on where they were left, 50 offsets are unread
+        problem alerts/0 of source "in" begins at 100, and was read up to 40: 60 offsets are gone
+        warning alerts/0 of source "in" ends at 200, and was read up to 900: the topic was made anew
+        "#);
     }
 }

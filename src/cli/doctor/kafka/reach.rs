@@ -13,6 +13,7 @@ use crate::cli::doctor::checks::Check;
 use crate::cli::doctor::finding::{Finding, time};
 use crate::cli::doctor::kafka::ear::Ear;
 use crate::control::config::Kafka;
+use crate::control::config::fault::counted;
 use crate::model::time::Stopwatch;
 use crate::pipeline::sink::kafka::trim::block_on;
 use crate::pipeline::source::kafka::connection::Connection;
@@ -89,7 +90,11 @@ pub(super) fn judge(address: &str, answer: &Result<Told, Refusal>) -> Finding {
     match answer {
         Ok(told) => Finding::ok(
             Check::Brokers,
-            format!("{address} answers after {}, the cluster has {} brokers", time(told.after), told.brokers.len()),
+            format!(
+                "{address} answers after {}, the cluster has {}",
+                time(told.after),
+                counted(told.brokers.len(), "broker")
+            ),
         ),
         Err(refusal) => {
             let code = refusal.code.map(|code| format!(" ({code})")).unwrap_or_default();
@@ -186,7 +191,7 @@ pub(super) fn judge_version(requests: &BTreeMap<i16, i16>, is_store: bool) -> Fi
     let has = |number: i16, version: i16| requests.get(&number).is_some_and(|highest| *highest >= version);
     let release = RELEASES.into_iter().find(|(number, version, _)| has(*number, *version));
     let release = release.map_or_else(|| "before 0.11".to_owned(), |(_, _, name)| format!("{name} or newer"));
-    let what = format!("speaks the protocol of Apache Kafka {release} ({} requests)", requests.len());
+    let what = format!("speaks the protocol of Apache Kafka {release} ({})", counted(requests.len(), "request"));
     if has(TXN_OFFSET_COMMIT, 3) {
         return Finding::ok(Check::BrokerVersion, format!("{what}, with transactions"));
     }
@@ -203,7 +208,8 @@ mod tests {
     use super::*;
 
     fn shown(findings: &[Finding]) -> String {
-        findings.iter().map(|one| format!("{} {} | {}\n", one.level.name(), one.what, one.why)).collect()
+        let line = |one: &Finding| format!("{} {} | {}", one.level.name(), one.what, one.why);
+        findings.iter().map(|one| format!("{}\n", line(one).trim_end_matches(" | "))).collect()
     }
 
     #[test]
@@ -224,7 +230,13 @@ mod tests {
             judge_version(&of(&[(0, 3)]), false),
             judge_version(&of(&[]), true),
         ];
-        insta::assert_snapshot!(shown(&found), @"");
+        insta::assert_snapshot!(shown(&found), @"
+        ok speaks the protocol of Apache Kafka 4.0 or newer (2 requests), with transactions
+        ok speaks the protocol of Apache Kafka 3.0 or newer (3 requests), with transactions
+        problem speaks the protocol of Apache Kafka 0.11 or newer (2 requests) | each epoch is one transaction with its input positions (KIP-447, since Kafka 2.5)
+        note speaks the protocol of Apache Kafka before 0.11 (1 request) | Kafka is only read here, which needs no transactions
+        note the broker did not say which requests it knows | whether it can do transactions was not seen here
+        ");
     }
 
     #[test]
@@ -240,6 +252,15 @@ mod tests {
         ];
         let advertised = [None, Some(Code::OperationTimedOut)].map(|code| judge_advertised(1, "kafka-1:9092", code));
         let found: Vec<Finding> = answers.iter().map(|answer| judge("a:9092", answer)).chain(advertised).collect();
-        insta::assert_snapshot!(shown(&found), @"");
+        insta::assert_snapshot!(shown(&found), @"
+        ok a:9092 answers after 3.0 ms, the cluster has 0 brokers
+        problem a:9092: Connect to ipv4#127.0.0.1:1 failed: Connection refused (BrokerTransportFailure (Local: Broker transport failure)) | nothing listens at this address
+        problem a:9092: Failed to resolve 'kafka.example:9092' (Resolve (Local: Host resolution failure)) | the name is not known to this machine
+        problem a:9092: SASL authentication error (Authentication (Local: Authentication failure)) | the broker does not know this user, or not with this password or mechanism
+        problem a:9092: SSL handshake failed (SSL (Local: SSL error)) | encryption could not be agreed on: another authority, another name in the certificate, or a plain listener
+        problem a:9092: timed out | without a broker nothing is read or made durable
+        ok broker 1 at kafka-1:9092 answers
+        problem broker 1 at kafka-1:9092 does not answer: OperationTimedOut (Local: Timed out) | partitions that it leads can neither be read nor written; the address is what the cluster tells, not the configuration
+        ");
     }
 }

@@ -8,6 +8,7 @@ use crate::cli::doctor::kafka::acl::grant;
 use crate::cli::topics::cluster::Cluster;
 use crate::cli::topics::judge::{Finding as TopicFinding, Found, Weight, judge, wanted};
 use crate::control::config::duration::show;
+use crate::control::config::fault::counted;
 use crate::control::config::{Config, Kafka};
 use crate::model::time::Millis;
 use crate::pipeline::options::{WindowKind, WindowRule};
@@ -42,7 +43,7 @@ pub(super) fn judge_brokers(settings: &BTreeMap<String, String>, n_brokers: usiz
     if n_brokers > 1 && (copies < 3 || in_sync < 2) {
         findings.push(Finding::problem(
             Check::BrokerSettings,
-            format!("the log of transactions has {copies} copies, of which {in_sync} must be in sync"),
+            format!("the log of transactions has {}, of which {in_sync} must be in sync", copies_of(copies)),
             "with one disk it is lost which transactions were committed, and with it which records count",
             "transaction.state.log.replication.factor=3 and transaction.state.log.min.isr=2, and reassign __transaction_state",
         ));
@@ -50,17 +51,24 @@ pub(super) fn judge_brokers(settings: &BTreeMap<String, String>, n_brokers: usiz
     if copies > n_brokers as i64 {
         findings.push(Finding::problem(
             Check::BrokerSettings,
-            format!("transaction.state.log.replication.factor is {copies}, and the cluster has {n_brokers} brokers"),
+            format!(
+                "transaction.state.log.replication.factor is {copies}, and the cluster has {}",
+                counted(n_brokers, "broker")
+            ),
             "the log of transactions cannot be created, so that no transaction can begin",
             format!("start more brokers, or, for a test cluster, set it to {n_brokers}"),
         ));
     }
     if findings.is_empty() {
         let what =
-            format!("log of transactions with {copies} copies, {in_sync} in sync; time-outs of transactions fit");
+            format!("log of transactions with {}, {in_sync} in sync; time-outs of transactions fit", copies_of(copies));
         findings.push(Finding::ok(Check::BrokerSettings, what));
     }
     findings
+}
+
+fn copies_of(number: i64) -> String {
+    if number == 1 { "1 copy".to_owned() } else { format!("{number} copies") }
 }
 
 /// Every topic of the configuration. Returns which there are as well.
@@ -177,7 +185,13 @@ mod tests {
             judge_brokers(&of(&good), 1),
             judge_brokers(&of(&[]), 3),
         ];
-        insta::assert_snapshot!(shown(&found.concat()), @"");
+        insta::assert_snapshot!(shown(&found.concat()), @"
+        ok broker_settings: log of transactions with 3 copies, 2 in sync; time-outs of transactions fit
+        problem broker_settings: transaction.max.timeout.ms is 1000, less than 30000
+        problem broker_settings: the log of transactions has 1 copy, of which 2 must be in sync
+        problem broker_settings: transaction.state.log.replication.factor is 3, and the cluster has 1 broker
+        note broker_settings: the brokers do not tell us their settings
+        ");
     }
 
     #[test]
@@ -193,7 +207,13 @@ mod tests {
             judge_retention("alerts", &found(&[("retention.ms", "-1")]), &rules),
             judge_retention("alerts", &week, &[with(None)]),
         ];
-        insta::assert_snapshot!(shown(&said.concat()), @"");
+        insta::assert_snapshot!(shown(&said.concat()), @"
+        ok input_retention: alerts is kept for 7d, the longest window is 1d
+        warning input_retention: alerts is kept for 1d, less than twice the longest window (1d)
+        note input_retention: alerts keeps at most 1000000 bytes of a partition
+        ok input_retention: alerts is kept for ever, the longest window is 1d
+        note input_retention: alerts is kept for 7d, and windows without max_age have no longest
+        ");
     }
 
     #[test]
@@ -207,6 +227,9 @@ mod tests {
             remedy: "tidegate topics create".to_owned(),
         };
         let hint = TopicFinding { weight: Weight::Hint, ..said.clone() };
-        insta::assert_snapshot!(shown(&[as_ours(&said), as_ours(&hint)]), @"");
+        insta::assert_snapshot!(shown(&[as_ours(&said), as_ours(&hint)]), @"
+        problem topics: t.state: does not exist
+        note topics: t.state: does not exist
+        ");
     }
 }

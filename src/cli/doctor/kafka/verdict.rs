@@ -156,10 +156,13 @@ mod tests {
     }
 
     fn shown(findings: &[Finding]) -> String {
-        findings
-            .iter()
-            .map(|one| format!("{} {}\n  {}\n  {}\n", one.level.name(), one.what, one.why, one.remedy))
-            .collect()
+        let mut text = String::new();
+        for one in findings {
+            text.push_str(&format!("{} {}\n", one.level.name(), one.what));
+            let more = [&one.why, &one.remedy].into_iter().filter(|line| !line.is_empty());
+            more.for_each(|line| text.push_str(&format!("  {line}\n")));
+        }
+        text
     }
 
     fn tried(all: &Outcome) -> Tried {
@@ -176,26 +179,79 @@ mod tests {
 
     #[test]
     fn what_works_is_said_in_a_line_each() {
-        insta::assert_snapshot!(shown(&judge(&tried(&Outcome::Granted), &kafka(), false)), @"");
+        insta::assert_snapshot!(shown(&judge(&tried(&Outcome::Granted), &kafka(), false)), @r#"
+        ok transactions can be begun and aborted (tried as "tidegate-doctor")
+        ok can be written: tidegate.state, tidegate.incidents (in transactions that were aborted)
+        ok can be read: alerts
+        ok state that is not needed can be removed from tidegate.state
+        ok offsets can be committed to group "tidegate"
+        "#);
     }
 
     #[test]
     fn a_denial_names_the_command_that_grants() {
         let denied = Outcome::Denied(Code::TopicAuthorizationFailed);
-        insta::assert_snapshot!(shown(&judge(&tried(&denied), &kafka(), false)), @"");
+        insta::assert_snapshot!(shown(&judge(&tried(&denied), &kafka(), false)), @r#"
+        problem transactional id "tidegate-doctor" is denied: TopicAuthorizationFailed (Broker: Topic authorization failed); the daemon's own is "tidegate"
+          if the daemon's id is denied as well, it does not start; it is never tried here, for that would end a running daemon
+          kafka-acls.sh --bootstrap-server kafka-1:9092 --add --allow-principal User:NAME --operation Write --operation Describe --transactional-id tidegate --resource-pattern-type prefixed
+        problem tidegate.state may not be written: TopicAuthorizationFailed (Broker: Topic authorization failed)
+          every epoch that has something for this topic fails
+          kafka-acls.sh --bootstrap-server kafka-1:9092 --add --allow-principal User:NAME --operation Write --operation Describe --topic tidegate.state
+        problem tidegate.incidents may not be written: TopicAuthorizationFailed (Broker: Topic authorization failed)
+          every epoch that has something for this topic fails
+          kafka-acls.sh --bootstrap-server kafka-1:9092 --add --allow-principal User:NAME --operation Write --operation Describe --topic tidegate.incidents
+        problem alerts may not be read: TopicAuthorizationFailed (Broker: Topic authorization failed)
+          what is in it is never seen, and the daemon does not start
+          kafka-acls.sh --bootstrap-server kafka-1:9092 --add --allow-principal User:NAME --operation Read --operation Describe --topic alerts
+        problem nothing may be removed from tidegate.state: TopicAuthorizationFailed (Broker: Topic authorization failed)
+          state that no restart needs stays in the topic: it grows, and every restart takes longer
+          kafka-acls.sh --bootstrap-server kafka-1:9092 --add --allow-principal User:NAME --operation Delete --topic tidegate.state
+        problem offsets may not be committed to group "tidegate": TopicAuthorizationFailed (Broker: Topic authorization failed)
+          the positions of the input are committed to this group with every epoch: without it no epoch is committed
+          kafka-acls.sh --bootstrap-server kafka-1:9092 --add --allow-principal User:NAME --operation Read --operation Describe --group tidegate
+        "#);
         let id = Tried { writes: Vec::new(), reads: Vec::new(), trim: None, offsets: None, ..tried(&denied) };
-        insta::assert_snapshot!(shown(&judge(&id, &kafka(), true)), @"");
+        insta::assert_snapshot!(shown(&judge(&id, &kafka(), true)), @r#"
+        warning transactional id "tidegate-doctor" is denied: TopicAuthorizationFailed (Broker: Topic authorization failed); the daemon's own, "tidegate", works
+          what else transactions need could not be tried; the daemon's id itself is never tried, for that would end it
+          kafka-acls.sh --bootstrap-server kafka-1:9092 --add --allow-principal User:NAME --operation Write --operation Describe --transactional-id tidegate --resource-pattern-type prefixed
+        "#);
     }
 
     #[test]
     fn a_failure_says_where_to_look() {
         let failed = Outcome::Failed("no answer within 12s".to_owned());
-        insta::assert_snapshot!(shown(&judge(&tried(&failed), &kafka(), false)), @"");
+        insta::assert_snapshot!(shown(&judge(&tried(&failed), &kafka(), false)), @r#"
+        problem no transaction can be begun as "tidegate-doctor": no answer within 12s
+          each epoch is a transaction; without the log of transactions or its coordinator nothing is committed
+          see broker_settings; kafka-topics.sh --describe --topic __transaction_state
+        problem tidegate.state could not be written: no answer within 12s
+          every epoch that has something for this topic fails
+          kafka-topics.sh --describe --topic tidegate.state shows leaders and replicas
+        problem tidegate.incidents could not be written: no answer within 12s
+          every epoch that has something for this topic fails
+          kafka-topics.sh --describe --topic tidegate.incidents shows leaders and replicas
+        problem alerts could not be read: no answer within 12s
+          what is in it is never seen, and the daemon does not start
+          kafka-topics.sh --describe --topic alerts shows leaders and replicas
+        warning whether state can be removed from tidegate.state is not known: no answer within 12s
+          state that no restart needs stays in the topic: it grows, and every restart takes longer
+          kafka-topics.sh --describe --topic tidegate.state
+        problem offsets could not be committed to group "tidegate": no answer within 12s
+          the positions of the input are committed to this group with every epoch: without it no epoch is committed
+          kafka-consumer-groups.sh --describe --state --group tidegate
+        "#);
     }
 
     #[test]
     fn members_of_our_group_are_somebody_else() {
         let found = [members("g", "Empty", &[]), members("g", "Stable", &["kcat at /10.0.0.7".to_owned()])];
-        insta::assert_snapshot!(shown(&found), @"");
+        insta::assert_snapshot!(shown(&found), @r#"
+        ok group "g" has no members, as it should (Empty)
+        warning group "g" has members: kcat at /10.0.0.7
+          tidegate never joins its group; somebody else uses its name, and both commit offsets to it
+          give the other one another group.id, or tidegate another kafka.namespace
+        "#);
     }
 }

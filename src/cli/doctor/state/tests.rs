@@ -57,7 +57,7 @@ fn a_state_that_fits_has_nothing_against_it() {
     let mut restored = restored(config.pipeline.config_version);
     restored.meta.as_mut().unwrap().positions.retain(|position| !position.source.starts_with("old"));
     insta::assert_snapshot!(shown(&Read::Whole(Box::new(restored)), &config, true), @"
-    ok state: epoch 12, 3 unresolved of 3 incidents, 1 fingerprints, 0 B in 0 blocks
+    ok state: epoch 12, 3 unresolved of 3 incidents, 1 fingerprint, 0 B in 0 blocks
     ok state_activity: the daemon of this machine works on it, last 60.0 s ago
     ok window_rules: every open window has its rule in the configuration
     ok sources: the state knows the same sources as the configuration
@@ -69,7 +69,7 @@ fn a_state_that_fits_has_nothing_against_it() {
 fn what_vanished_is_named() {
     let config = config("sources: [{name: http, type: http}, {name: log, type: file, path: /tmp/x, format: native}]\n");
     insta::assert_snapshot!(shown(&Read::Whole(Box::new(restored(1))), &config, false), @r#"
-    ok state: epoch 12, 3 unresolved of 3 incidents, 1 fingerprints, 0 B in 0 blocks
+    ok state: epoch 12, 3 unresolved of 3 incidents, 1 fingerprint, 0 B in 0 blocks
     warning window_rules: rule "critical" has 2 open windows in the state, and is not in the configuration
     warning sources: source "old\u{1b}[0m" has positions of 2 partitions in the state, and is not in the configuration
     note sources: source "log" has no position in the state
