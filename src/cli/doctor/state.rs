@@ -203,7 +203,7 @@ fn sources(meta: &MetaEntry, config: &Config) -> Vec<Finding> {
                 Check::Sources,
                 format!(
                     "source {name:?} has positions of {} in the state, and is not in the configuration",
-                    counted(**partitions, "partition")
+                    counted(*partitions, "partition")
                 ),
                 "it is not read on; its firing alerts stay as they are until they resolve by time or by a person",
                 "if it was renamed, keep its old name: positions belong to the name",
