@@ -15,7 +15,7 @@ pub mod log;
 mod publish;
 mod reload;
 mod sources;
-mod store;
+pub(crate) mod store;
 mod systemd;
 mod turns;
 mod upkeep;

@@ -9,6 +9,7 @@ pub mod completion;
 pub mod demo;
 pub mod dlq;
 pub mod man;
+pub mod doctor;
 pub mod replay;
 pub mod run;
 pub mod storm;
@@ -54,6 +55,8 @@ enum Command {
     Topics(topics::TopicsArgs),
     /// Look at dead letters.
     Dlq(dlq::DlqArgs),
+    /// Look for what is wrong around the daemon: why it matters, what to do.
+    Doctor(doctor::DoctorArgs),
     /// Print versions of the program and the libraries it is linked to.
     Version(version::VersionArgs),
     /// Write completions of this command line for a shell.
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Dlq(args) => dlq::run(args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Version(args) => version::run(&args),
         Command::Completion(args) => completion::run(&args),
         Command::Man(args) => man::run(&args),

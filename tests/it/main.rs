@@ -13,6 +13,7 @@ mod daemon;
 mod dashboards;
 mod demo;
 mod docs;
+mod doctor;
 mod downtime;
 mod engine;
 mod order;

@@ -2,8 +2,8 @@
 //!
 //! `run` never creates a topic: a name with a slip of the pen would become a topic nobody reads.
 
-mod cluster;
-mod judge;
+pub(super) mod cluster;
+pub(super) mod judge;
 
 use std::io::Write;
 use std::path::PathBuf;

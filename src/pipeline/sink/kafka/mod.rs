@@ -4,6 +4,7 @@
 //! After each take-over an owner record is written to the state topic. By it an instance that finds itself shut out can
 //! tell whether another has taken over (it must stop) or the broker had only timed its transaction out (it may go on).
 
+mod look;
 mod records;
 mod state_log;
 mod transactions;
@@ -26,6 +27,8 @@ use crate::pipeline::sink::{CommitError, Committed, Epoch, EpochSink, Removed, R
 use crate::pipeline::source::kafka::connection::Connection;
 use crate::pipeline::source::kafka::health::Health;
 use crate::pipeline::source::kafka::partitions::close;
+
+pub use look::read_state;
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);

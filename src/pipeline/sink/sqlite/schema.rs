@@ -157,15 +157,21 @@ pub(super) fn lock(file: &Path) -> Result<File, OpenError> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| OpenError::unusable(folder, error))?;
     }
-    let mut name = OsString::from(file);
-    name.push(".lock");
-    let path = PathBuf::from(name);
+    let path = lock_file(file);
     let lock = private_file(&path).map_err(|error| OpenError::unusable(&path, error))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { file: file.to_owned() }),
         Err(TryLockError::Error(error)) => Err(OpenError::unusable(&path, error)),
     }
+}
+
+/// The file beside a state file whose lock the daemon holds.
+#[must_use]
+pub fn lock_file(file: &Path) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(".lock");
+    PathBuf::from(name)
 }
 
 /// Opens the file for writing, creates it and brings its tables up to date where necessary. The caller holds the lock.
