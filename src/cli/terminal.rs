@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 
+use anstyle::{AnsiColor, Color, Style};
+
 use crate::control::config::fault::Faults;
+use crate::model::{Severity, Status};
 
 /// What may stay of the control characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,20 +51,65 @@ fn push(out: &mut String, character: char, lines: Lines) {
         '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' => {
             let _ = write!(out, "\\x{:02x}", u32::from(character)); // Writing to a `String` cannot fail.
         }
-        // Soft hyphen, zero width, line separators, bidirectional marks, embeddings, isolates, byte order mark, tags.
-        '\u{ad}'
-        | '\u{61c}'
-        | '\u{180e}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}' => {
+        _ if steers(character) => {
             let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
         }
         _ => out.push(character),
     }
+}
+
+/// Whether a character could move, hide or reorder what is shown: controls, soft hyphen, zero width, line separators,
+/// bidirectional marks, embeddings and isolates, byte order mark, tags.
+#[must_use]
+pub fn steers(character: char) -> bool {
+    matches!(
+        character,
+        '\u{0}'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// Characters of a line of standard output, if that is a terminal.
+#[must_use]
+pub fn width() -> Option<usize> {
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
+    ratatui::crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0)
+}
+
+/// The colour of a severity.
+#[must_use]
+pub const fn severity_style(severity: Severity) -> Style {
+    match severity {
+        Severity::Critical => colour(AnsiColor::Red),
+        Severity::High => colour(AnsiColor::Magenta),
+        Severity::Warning => colour(AnsiColor::Yellow),
+        Severity::Low => colour(AnsiColor::Blue),
+        Severity::Info | Severity::Unknown => Style::new().dimmed(),
+    }
+}
+
+/// The colour of a status.
+#[must_use]
+pub const fn status_style(status: Status) -> Style {
+    match status {
+        Status::Firing => colour(AnsiColor::Yellow),
+        Status::Resolved => Style::new().dimmed(),
+    }
+}
+
+const fn colour(colour: AnsiColor) -> Style {
+    Style::new().fg_color(Some(Color::Ansi(colour)))
 }
 
 /// Every fault of a configuration with its place, on standard error; the last line counts them.
