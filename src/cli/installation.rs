@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::terminal::coloured;
 use crate::control::config::{Config, Overrides};
 
 /// Where the daemon's configuration and data are.
@@ -30,9 +31,7 @@ impl Installation {
     /// Every fault of the file, as lines to be shown.
     pub fn config(&self) -> Result<Config, String> {
         let loaded = match &self.config {
-            Some(file) => {
-                Config::load(file, &Overrides { data_dir: self.data_dir.clone(), ..Overrides::default() })
-            }
+            Some(file) => Config::load(file, &Overrides { data_dir: self.data_dir.clone(), ..Overrides::default() }),
             None => {
                 let here = self.data_dir.clone().unwrap_or_else(|| PathBuf::from("."));
                 Config::without_file(&Overrides { data_dir: Some(here), ..Overrides::default() })
@@ -40,6 +39,6 @@ impl Installation {
         };
         loaded
             .map(|loaded| loaded.config)
-            .map_err(|faults| format!("{}{}", faults.details(false), faults.summary()))
+            .map_err(|faults| coloured(&format!("{}{}", faults.details(false), faults.summary())))
     }
 }

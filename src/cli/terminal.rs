@@ -33,6 +33,29 @@ pub fn safe(bytes: &[u8], lines: Lines) -> String {
     out
 }
 
+/// Text of ours with colours and text of others in it: lines and colours stay, everything else is spelled out.
+#[must_use]
+pub fn coloured(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let (head, tail) = rest.split_at(colour_len(rest).unwrap_or(character.len_utf8()));
+        match head.len() == character.len_utf8() {
+            true => push(&mut out, character, Lines::Many),
+            false => out.push_str(head),
+        }
+        rest = tail;
+    }
+    out
+}
+
+/// Length of the sequence that sets a colour, if the text begins with one (ECMA-48, SGR).
+fn colour_len(text: &str) -> Option<usize> {
+    let parameters = text.strip_prefix("\x1b[")?;
+    let end = parameters.find(|character: char| !character.is_ascii_digit() && character != ';')?;
+    parameters.get(end..)?.starts_with('m').then_some(end + 3)
+}
+
 /// The first `max` characters of one safe line; a cut is marked with `…`, which counts.
 #[must_use]
 pub fn excerpt(bytes: &[u8], max: usize) -> String {
@@ -118,7 +141,7 @@ const fn colour(colour: AnsiColor) -> Style {
 /// When standard error cannot be written.
 pub fn show_faults(faults: &Faults) -> std::io::Result<()> {
     let mut out = anstream::stderr().lock();
-    write!(out, "{}", faults.details(std::io::stderr().is_terminal()))?;
+    write!(out, "{}", coloured(&faults.details(std::io::stderr().is_terminal())))?;
     writeln!(out, "{}", faults.summary())
 }
 
@@ -146,6 +169,13 @@ mod tests {
             assert_eq!(safe(bytes, Lines::One), one_line);
         }
         assert_eq!(safe(b"a\nb\tc\r\n", Lines::Many), "a\nb\tc\\x0d\n");
+    }
+
+    #[test]
+    fn only_colours_stay_of_a_coloured_text() {
+        let text = "\x1b[1m\x1b[38;5;9mred\x1b[0m \x1b[2J \x1b]0;x\x07\n\u{202e}\x1b[1";
+        let expected = "\x1b[1m\x1b[38;5;9mred\x1b[0m \\x1b[2J \\x1b]0;x\\x07\n\\u{202e}\\x1b[1";
+        assert_eq!(coloured(text), expected);
     }
 
     #[test]

@@ -119,9 +119,8 @@ pub(super) fn table(
 /// `cluster=eu service=db`, safe to show; an absent label is left out.
 pub(super) fn labels(incident: &IncidentEvent) -> String {
     let given = incident.group_labels.iter().filter(|(_, value)| !value.is_empty());
-    let pairs = given.map(|(name, value)| {
-        format!("{}={}", excerpt(name.as_bytes(), VALUE), excerpt(value.as_bytes(), VALUE))
-    });
+    let pairs =
+        given.map(|(name, value)| format!("{}={}", excerpt(name.as_bytes(), VALUE), excerpt(value.as_bytes(), VALUE)));
     let text = pairs.collect::<Vec<_>>().join(" ");
     if text.is_empty() { "-".to_owned() } else { text }
 }

@@ -39,8 +39,7 @@ struct Accepted {
 pub(super) fn run(client: &Client, incident: &IncidentEvent, by: &str, wait: bool) -> anyhow::Result<Resolved> {
     let id = incident.incident_id;
     let body = json!({ "by": by }).to_string().into_bytes();
-    let accepted: Accepted =
-        client.post(&format!("/api/v1/incidents/{id}/resolve"), "application/json", body)?;
+    let accepted: Accepted = client.post(&format!("/api/v1/incidents/{id}/resolve"), "application/json", body)?;
     let mut resolved = Resolved { incident_id: id, by: by.to_owned(), command: accepted.command, resolved: false };
     let watch = Stopwatch::start();
     while wait && !resolved.resolved {
@@ -50,9 +49,8 @@ pub(super) fn run(client: &Client, incident: &IncidentEvent, by: &str, wait: boo
         }
         let newest = newest_of_daemon(client, id)?;
         // One that fires again by now was resolved meanwhile: its revisions tell.
-        resolved.resolved = newest.is_none_or(|newest| {
-            newest.status == Status::Resolved || newest.resolved_by.as_deref() == Some(by)
-        });
+        resolved.resolved =
+            newest.is_none_or(|newest| newest.status == Status::Resolved || newest.resolved_by.as_deref() == Some(by));
         if !resolved.resolved {
             std::thread::sleep(LOOK_EVERY);
         }

@@ -28,12 +28,7 @@ struct Shown<'a> {
 }
 
 /// Writes the sheet, or its JSON: the newest event, and the steps with whether they are all.
-pub(super) fn write(
-    incident: &IncidentEvent,
-    steps: &Steps,
-    output: Output,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub(super) fn write(incident: &IncidentEvent, steps: &Steps, output: Output, out: &mut dyn Write) -> io::Result<()> {
     match output {
         Output::Json => output::json(&Shown { incident, steps }, out),
         Output::Text => sheet(incident, steps, SystemClock.now(), terminal::width(), out),
