@@ -6,6 +6,7 @@
 mod cluster;
 mod dlq;
 mod end_to_end;
+mod messages;
 mod requeue;
 mod sink;
 mod source;
