@@ -4,6 +4,8 @@ pub mod check_config;
 pub mod client;
 pub mod demo;
 pub mod dlq;
+pub mod incident;
+pub mod installation;
 pub mod output;
 pub mod completion;
 pub mod demo;
@@ -13,6 +15,7 @@ pub mod doctor;
 pub mod replay;
 pub mod run;
 pub mod storm;
+mod table;
 pub mod terminal;
 pub mod topics;
 pub mod version;
@@ -26,6 +29,8 @@ const NAME: &str = "tidegate";
 
 /// Findings, or something failed.
 const FAILED: u8 = 1;
+/// The arguments, or the configuration that they name, cannot be used.
+const USAGE: u8 = 2;
 
 /// Alert stream processor: takes the flood, hands on a small, exact stream of incidents.
 ///
@@ -53,7 +58,9 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Create or check the Kafka topics that a configuration needs.
     Topics(topics::TopicsArgs),
-    /// Look at dead letters.
+    /// Look at incidents, and resolve one.
+    Incident(incident::IncidentArgs),
+    /// Look at dead letters, and put them in again.
     Dlq(dlq::DlqArgs),
     /// Look for what is wrong around the daemon: why it matters, what to do.
     Doctor(doctor::DoctorArgs),
@@ -76,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Storm(args) => storm::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Topics(args) => topics::run(&args),
+        Command::Incident(args) => incident::run(&args),
         Command::Dlq(args) => dlq::run(args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Version(args) => version::run(&args),

@@ -40,6 +40,8 @@ pub struct Query {
     pub matchers: Vec<Matcher>,
     /// Its last event is of this record time or later.
     pub since: Option<Timestamp>,
+    /// Its id begins with these hexadecimal digits, in lower case.
+    pub id_prefix: Option<String>,
     /// Most incidents in the answer; cut to `LIMIT_MAX`.
     pub limit: usize,
     /// Where the page before ended.
@@ -152,6 +154,7 @@ fn passes(query: &Query, event: &IncidentEvent) -> bool {
     query.status.is_none_or(|status| event.status == status)
         && query.severity.is_none_or(|severity| event.severity_max >= severity)
         && query.since.is_none_or(|since| event.record_time >= since)
+        && query.id_prefix.as_ref().is_none_or(|prefix| event.incident_id.to_string().starts_with(prefix))
         && query
             .matchers
             .iter()
@@ -226,6 +229,8 @@ mod tests {
         check(Query { severity: Some(Severity::Warning), ..all.clone() }, &[2, 1]);
         check(Query { since: Some(event(2, 1, Status::Firing).record_time), ..all.clone() }, &[2]);
         check(Query { matchers: Matcher::parse_all("service=~\"s1|s7\"").unwrap(), ..all.clone() }, &[1]);
+        check(Query { id_prefix: Some(format!("{:031}", 0)), ..all.clone() }, &[2, 1]);
+        check(Query { id_prefix: Some(IncidentId(2).to_string()), ..all.clone() }, &[2]);
         check(Query { matchers: Matcher::parse_all("absent=\"\"").unwrap(), ..all }, &[2, 1]);
     }
 }

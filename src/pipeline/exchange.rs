@@ -255,6 +255,7 @@ impl Exchange {
             position: record.position,
             index,
             reason,
+            format: record.format,
             at: if record.time == Timestamp::MIN { chunk.wall } else { record.time },
             original_len: len as u64,
             bytes,

@@ -7,6 +7,8 @@ mod cluster;
 mod dlq;
 mod doctor;
 mod end_to_end;
+mod messages;
+mod requeue;
 mod sink;
 mod source;
 mod topics;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         &end_to_end::TESTS,
         &dlq::TESTS,
         &doctor::TESTS,
+        &requeue::TESTS,
     ]
     .concat();
     let wanted: Vec<Test> = tests

@@ -116,7 +116,7 @@ pub(crate) async fn resolve(
 }
 
 fn query(uri: &Uri) -> Result<Query, Problem> {
-    let known = ["status", "severity", "filter", "since", "limit", "cursor"];
+    let known = ["status", "severity", "filter", "since", "id", "limit", "cursor"];
     let parameters = Parameters::read(uri, &known)?;
     let status = parameters.read_as("status", |word| match word {
         "firing" => Ok(Status::Firing),
@@ -130,13 +130,17 @@ fn query(uri: &Uri) -> Result<Query, Problem> {
     let since = parameters.read_as("since", |text| {
         Timestamp::parse(text).ok_or_else(|| "must be a time such as 2026-01-31T08:00:00Z".to_owned())
     })?;
+    let id_prefix = parameters.read_as("id", |text| {
+        let is_prefix = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_prefix { Ok(text.to_ascii_lowercase()) } else { Err("must be 1 to 32 hexadecimal digits".to_owned()) }
+    })?;
     let limit = parameters.read_as("limit", |text| match text.parse() {
         Ok(limit @ 1..=LIMIT_MAX) => Ok(limit),
         _ => Err(format!("must be a number from 1 to {LIMIT_MAX}")),
     })?;
     let cursor = parameters.read_as("cursor", str::parse)?;
     let matchers = parameters.matchers("filter")?;
-    Ok(Query { status, severity, matchers, since, limit: limit.unwrap_or(LIMIT_DEFAULT), cursor })
+    Ok(Query { status, severity, matchers, since, id_prefix, limit: limit.unwrap_or(LIMIT_DEFAULT), cursor })
 }
 
 /// The newest event of an incident, from memory or the store.
