@@ -29,6 +29,7 @@ use crate::metrics::{Metric, Metrics, config_hash_value};
 use crate::model::time::{Clock as _, Stopwatch, SystemClock};
 use crate::pipeline::options::{Options, SourceOptions};
 use crate::pipeline::run::{Outside, RunError, Running, start};
+use crate::pipeline::tap::Tap;
 
 /// Resolved incidents kept for readers; unresolved ones are all kept.
 const RESOLVED_KEPT: usize = 10_000;
@@ -60,6 +61,7 @@ impl Daemon {
         let board = Arc::new(StatusBoard::new(SystemClock.now()));
         let index = Arc::new(IncidentIndex::new(RESOLVED_KEPT));
         let doors = Arc::new(Doors::default());
+        let tap = Arc::new(Tap::default());
         let servers = Arc::new(Mutex::new(Vec::new()));
         let (orders, inbox) = bounded(ORDERS);
         let live = Live::new(config.clone(), overrides);
@@ -74,11 +76,12 @@ impl Daemon {
             commands: doors.clone(),
             reload: reloader.clone(),
             clock: Box::new(SystemClock),
+            tap: tap.clone(),
         });
         let (address, admin_address) = listen(&config, &control, &servers)?;
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
-        let (running, sources) = start_engine(&config, &metrics, index, &doors)?;
+        let (running, sources) = start_engine(&config, &metrics, index, &doors, tap)?;
         let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), source_names(&config));
         let (alive, ended) = bounded::<()>(0);
         let thread = std::thread::Builder::new().name("engine".to_owned());
@@ -211,6 +214,7 @@ fn start_engine(
     metrics: &Metrics,
     index: Arc<IncidentIndex>,
     doors: &Arc<Doors>,
+    tap: Arc<Tap>,
 ) -> anyhow::Result<(Running, Sources)> {
     let begun = Stopwatch::start();
     let mut sink = store::open_sink(config, metrics)?;
@@ -234,6 +238,7 @@ fn start_engine(
         clock: Arc::new(SystemClock),
         on_commit: publisher(metrics.clone(), index, source_names(config)),
         refusing,
+        tap,
     };
     Ok((start(from, outside, None), sources))
 }

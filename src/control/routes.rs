@@ -6,13 +6,14 @@ use axum::Router;
 use axum::http::{Method, StatusCode};
 use axum::routing::{MethodRouter, get, post};
 
-use crate::control::api::{Commands, Reload, alertmanager, incidents, operations};
+use crate::control::api::{Commands, Reload, alertmanager, incidents, operations, tap};
 use crate::control::index::IncidentIndex;
 use crate::control::intake::{self, Admission, Intake, RejectedSamples};
 use crate::control::problem::Problem;
 use crate::control::status::StatusBoard;
 use crate::metrics::Metrics;
 use crate::model::time::Clock;
+use crate::pipeline::tap::Tap;
 
 /// Paths that need no token: a probe has no secret, and they tell no more than a word.
 pub const OPEN_PATHS: [&str; 2] = ["/-/healthy", "/-/ready"];
@@ -35,6 +36,8 @@ pub struct Control {
     pub commands: Arc<dyn Commands>,
     /// Reads the configuration again.
     pub reload: Arc<dyn Reload>,
+    /// Samples of what passes the stages of the pipeline.
+    pub tap: Arc<Tap>,
     /// The wall clock.
     pub clock: Box<dyn Clock + Sync>,
 }
@@ -76,6 +79,7 @@ fn endpoints() -> Vec<Endpoint> {
         read("/api/v1/incidents", Side::Public, get(incidents::list)),
         read("/api/v1/incidents/{id}", Side::Public, get(incidents::show)),
         write("/api/v1/incidents/{id}/resolve", Side::Public, post(incidents::resolve)),
+        read("/api/v1/tap", Side::Public, get(tap::listen)),
         read("/api/v1/status", Side::Public, get(operations::status)),
         read("/api/v2/status", Side::Public, get(alertmanager::status)),
         read("/api/v2/receivers", Side::Public, get(alertmanager::receivers)),

@@ -156,6 +156,9 @@ catalogue! {
     /// Connections closed at once because there were too many.
     HttpConnectionsRefused = "tidegate_http_connections_refused_total", Kind::Counter, [];
 
+    /// Samples of the tap that were not shown because their listener read too slowly.
+    TapDropped = "tidegate_tap_dropped_total", Kind::Counter, [];
+
     /// Whether the last reload of the configuration was taken (1) or refused (0).
     ConfigLastReloadSuccessful = "tidegate_config_last_reload_successful", Kind::Gauge, [];
     /// When a configuration was last taken, seconds since the epoch.

@@ -15,6 +15,7 @@ use crate::pipeline::identify::Identifier;
 use crate::pipeline::options::{Options, RecordTime};
 use crate::pipeline::sink::DeadLetter;
 use crate::pipeline::source::{Answer, Batch, PartitionName, RecordRef, Reply, SourceIndex};
+use crate::pipeline::tap::{Look, RecordLook, Stage, Tap};
 
 /// Work for a decoder: a batch of one source with its place in the sequence.
 #[derive(Debug, Default)]
@@ -126,6 +127,7 @@ pub fn shard_of(placement: &Placement, group: GroupHash, n_shards: usize) -> usi
 pub struct Exchange {
     decoder: Decoder,
     router: Router,
+    tap: Arc<Tap>,
 }
 
 struct Router {
@@ -159,14 +161,20 @@ impl Exchange {
         let identifier = Identifier::new(&options, key);
         let recent = vec![Recent::default(); FOLD_PLACES];
         let router = Router { options, identifier, placement, folds, recent, stretch: 0, scratch: Vec::new() };
-        Self { decoder: Decoder::new(Limits::default()), router }
+        Self { decoder: Decoder::new(Limits::default()), router, tap: Arc::default() }
+    }
+
+    /// The same, with a tap that shows records and what decoding makes of them.
+    #[must_use]
+    pub fn tapped(self, tap: Arc<Tap>) -> Self {
+        Self { tap, ..self }
     }
 
     /// Takes a chunk apart.
     pub fn route(&mut self, mut chunk: Chunk) -> Routed {
         let n_shards = self.router.options.shards;
         let fallbacks_before = self.decoder.fallbacks();
-        let mut parts: Vec<Part> = (0..n_shards).map(|_| Part::default()).collect();
+        let mut parts: Vec<Part> = (0..n_shards).map(|_| Part { wall: chunk.wall, ..Part::default() }).collect();
         let mut report = ChunkReport {
             number: chunk.number,
             source: chunk.source,
@@ -182,6 +190,8 @@ impl Exchange {
         let mut planned = std::mem::take(&mut chunk.steps).into_iter().peekable();
         let mut replies = std::mem::take(&mut chunk.batch.replies).into_iter().peekable();
         self.router.stretch += 1;
+        let look = self.tap.look(&[Stage::Record, Stage::Decode], chunk.wall);
+        let look = look.as_ref();
         for (at, record) in chunk.batch.records.iter().enumerate() {
             let number = chunk.first_record + at as u64;
             while let Some(step) = planned.next_if(|step| step.seq.record <= number) {
@@ -189,7 +199,8 @@ impl Exchange {
                 self.router.stretch += 1;
             }
             let has_sender = replies.peek().is_some_and(|(index, _)| *index == at);
-            let answer = self.route_record(&chunk, record, number, has_sender, &mut parts, &mut steps, &mut report);
+            let answer =
+                self.route_record(&chunk, record, number, has_sender, look, &mut parts, &mut steps, &mut report);
             if let Some((_, reply)) = replies.next_if(|(index, _)| *index == at) {
                 report.replies.push((reply, answer));
             }
@@ -213,11 +224,12 @@ impl Exchange {
         record: &RecordRef,
         number: u64,
         has_sender: bool,
+        look: Option<&Look>,
         parts: &mut [Part],
         steps: &mut Vec<Step>,
         report: &mut ChunkReport,
     ) -> Answer {
-        let Self { decoder, router } = self;
+        let Self { decoder, router, .. } = self;
         let source = chunk.source.unwrap_or(SourceIndex(0));
         let options = router.options.clone();
         let source_options = options.sources.get(usize::from(source.0));
@@ -233,6 +245,10 @@ impl Exchange {
             in_payload,
         };
         let bytes = chunk.batch.record_bytes(record);
+        let look = look.map(|look| RecordLook { look, source: name, partition, record, bytes });
+        if let Some(look) = &look {
+            look.show_record();
+        }
         let mut rejected: Vec<(u32, Reject)> = Vec::new();
         let mut accepted = 0_u32;
         let max_bytes = if has_sender { Limits::BODY_BYTES } else { Limits::RECORD_BYTES };
@@ -242,6 +258,9 @@ impl Exchange {
                 match alert {
                     Ok(alert) => {
                         accepted += 1;
+                        if let Some(look) = &look {
+                            look.show_alert(index, &alert);
+                        }
                         report.unusable_times += u64::from(alert.unusable_times);
                         let seq = Seq { record: number, index };
                         router.route_alert(&alert, seq, &place, parts, steps, report);
@@ -262,6 +281,9 @@ impl Exchange {
         if let Err(reject) = whole {
             report.received += 1;
             count_reject(report, reject);
+            if let Some(look) = &look {
+                look.show_reject(None, reject, bytes);
+            }
             let is_cut = has_sender || bytes.len() > Limits::RECORD_BYTES;
             let kept = bytes.get(..DEAD_LETTER_BYTES_MAX).filter(|_| is_cut).unwrap_or(bytes).to_vec();
             if has_sender {
@@ -277,10 +299,16 @@ impl Exchange {
             let first = rejected.first().map_or(Reject::WrongShape, |(_, reject)| *reject);
             let kept = bytes.get(..bytes.len().min(Limits::RECORD_BYTES)).unwrap_or_default().to_vec();
             report.dead_letters.push(letter(None, first, kept, bytes.len()));
+            if let Some(look) = &look {
+                rejected.iter().for_each(|(index, reject)| look.show_reject(Some(*index), *reject, bytes));
+            }
         } else if !rejected.is_empty() {
             let split = SplitRecord::new(record.format, bytes);
             for (index, reject) in &rejected {
                 let element = split.get(*index).unwrap_or(bytes);
+                if let Some(look) = &look {
+                    look.show_reject(Some(*index), *reject, element);
+                }
                 report.dead_letters.push(letter(Some(*index), *reject, element.to_vec(), element.len()));
             }
         }

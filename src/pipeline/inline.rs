@@ -2,18 +2,24 @@
 //!
 //! Behind `replay`, `tests`, benches and the simulation: no thread, no channel, no clock.
 
+use std::sync::Arc;
+
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::{Seq, Step, StepKind};
 use crate::pipeline::epoch::{Attached, Broken, EpochBuilder, ShardOutput};
 use crate::pipeline::exchange::{Chunk, Exchange};
+use crate::pipeline::options::Options;
 use crate::pipeline::shard::Shard;
 use crate::pipeline::shard::event::Out;
 use crate::pipeline::sink::Epoch;
 use crate::pipeline::source::{Batch, SourceIndex};
 use crate::pipeline::start::Start;
+use crate::pipeline::tap::{Stage, Tap, show_fates};
 
 /// The engine.
 pub struct Engine {
+    options: Arc<Options>,
+    tap: Arc<Tap>,
     exchange: Exchange,
     shards: Vec<(Shard, Out)>,
     builder: EpochBuilder,
@@ -32,7 +38,23 @@ impl Engine {
         let exchange = Exchange::new(start.options.clone(), start.key, start.placement, !with_decisions);
         let shards = start.shards.into_iter().map(|shard| (shard, Out::new(n_sources, with_decisions))).collect();
         let next_record = start.next_record;
-        Self { exchange, shards, builder: start.builder, n_sources, with_decisions, next_chunk: 0, next_record }
+        Self {
+            options: start.options,
+            tap: Arc::default(),
+            exchange,
+            shards,
+            builder: start.builder,
+            n_sources,
+            with_decisions,
+            next_chunk: 0,
+            next_record,
+        }
+    }
+
+    /// The same, with a tap. Incident events are shown by whoever makes them durable.
+    #[must_use]
+    pub fn tapped(self, tap: Arc<Tap>) -> Self {
+        Self { exchange: self.exchange.tapped(tap.clone()), tap, ..self }
     }
 
     /// Number of the next record.
@@ -56,7 +78,16 @@ impl Engine {
     pub fn feed_chunk(&mut self, chunk: Chunk) {
         let routed = self.exchange.route(chunk);
         for ((shard, out), part) in self.shards.iter_mut().zip(&routed.parts) {
+            let look = self.tap.look(&[Stage::Shard], part.wall);
+            let Some(look) = look else {
+                shard.apply(part, out);
+                continue;
+            };
+            let before = out.decisions.replace(Vec::new());
             shard.apply(part, out);
+            let decisions = out.decisions.take().unwrap_or_default();
+            show_fates(&look, &self.options, shard, part, &decisions);
+            out.decisions = before.map(|before| [before, decisions].concat());
         }
         self.builder.take_report(routed.report);
     }
