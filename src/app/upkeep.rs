@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::app::doors::Doors;
+use crate::control::pulse::Pulse;
 use crate::control::status::StatusBoard;
 use crate::metrics::{Metric, Metrics};
 use crate::model::time::{Clock as _, Millis, SystemClock, Timestamp};
@@ -20,6 +21,7 @@ pub(super) struct Upkeep {
     metrics: Metrics,
     board: Arc<StatusBoard>,
     doors: Arc<Doors>,
+    pulse: Arc<Pulse>,
     source_names: Vec<String>,
     metrics_at: Timestamp,
     beats: Vec<u64>,
@@ -34,12 +36,19 @@ impl Upkeep {
     /// Time between two looks.
     pub(super) const EVERY: Duration = Duration::from_millis(100);
 
-    pub(super) fn new(metrics: Metrics, board: Arc<StatusBoard>, doors: Arc<Doors>, source_names: Vec<String>) -> Self {
+    pub(super) fn new(
+        metrics: Metrics,
+        board: Arc<StatusBoard>,
+        doors: Arc<Doors>,
+        pulse: Arc<Pulse>,
+        source_names: Vec<String>,
+    ) -> Self {
         let never = Timestamp::MIN;
         Self {
             metrics,
             board,
             doors,
+            pulse,
             source_names,
             metrics_at: never,
             beats: Vec::new(),
@@ -72,6 +81,7 @@ impl Upkeep {
             self.metrics_at = now;
             self.metrics.run_upkeep();
         }
+        self.pulse.beat(now, &self.metrics);
         self.feed_watchdog(lively, now);
     }
 

@@ -1,11 +1,14 @@
 //! The command line: one file or folder per subcommand, thin.
 
 pub mod check_config;
+pub mod client;
 pub mod demo;
 pub mod dlq;
+pub mod output;
 pub mod replay;
 pub mod run;
 pub mod storm;
+pub mod tap;
 pub mod terminal;
 pub mod topics;
 pub mod version;
@@ -39,6 +42,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Create or check the Kafka topics that a configuration needs.
     Topics(topics::TopicsArgs),
+    /// Watch a live sample of what passes a stage of a running daemon.
+    Tap(tap::TapArgs),
     /// Look at dead letters.
     Dlq(dlq::DlqArgs),
     /// Print versions of the program and the libraries it is linked to.
@@ -55,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Storm(args) => storm::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Topics(args) => topics::run(&args),
+        Command::Tap(args) => tap::run(&args),
         Command::Dlq(args) => dlq::run(args),
         Command::Version(args) => version::run(&args),
     };

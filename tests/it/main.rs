@@ -21,4 +21,5 @@ mod reload;
 mod schema;
 mod shutdown;
 mod systemd;
+mod tap;
 mod tidy;

@@ -93,7 +93,8 @@ fn an_end_that_comes_early_says_so() {
     check(vec![beat(), sample(), Event::Over(Some(reset))], (broke("connection reset"), told));
     let mut draining = count("end", 0, 0);
     draining["reason"] = "draining".into();
-    let told = "1 shown, 0 not shown (0 over the rate of 5 per second, 0 read too slowly)\ntidegate: the daemon is stopping";
+    let told =
+        "1 shown, 0 not shown (0 over the rate of 5 per second, 0 read too slowly)\ntidegate: the daemon is stopping";
     check(vec![sample(), line(&draining)], (Ok(true), told));
     let (result, _, _) = shown(&[], vec![Event::Line(b"<html>\n".to_vec())]);
     assert!(result.unwrap_err().starts_with("the daemon sends a line that is none of this version"));

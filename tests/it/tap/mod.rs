@@ -217,7 +217,8 @@ fn a_listener_that_does_not_read_is_counted_and_holds_up_nothing() {
     let daemon = home.start();
     let deaf = Client::ask(home.address(), "stage=record&rate=1000");
     // Records of full samples, so that the buffers on the way fill within seconds.
-    let alert = |number: u64| json!({"labels": {"service": "deaf"}, "annotations": {"n": number, "text": "x".repeat(3_000)}});
+    let alert =
+        |number: u64| json!({"labels": {"service": "deaf"}, "annotations": {"n": number, "text": "x".repeat(3_000)}});
     let mut sent = 0;
     wait_for("samples without room", || {
         let post = |_| {

@@ -133,7 +133,8 @@ fn the_page_has_every_reason() {
     let reasons = opening.into_iter().map(Reason::Opening).chain(other);
     let expected: Vec<String> = reasons
         .map(|reason| {
-            let outcomes: Vec<String> = outcomes(reason).iter().map(|outcome| format!("`{}`", outcome.name())).collect();
+            let outcomes: Vec<String> =
+                outcomes(reason).iter().map(|outcome| format!("`{}`", outcome.name())).collect();
             let word = serde_json::to_value(reason).unwrap();
             format!("| {} | `{}` |", outcomes.join(", "), word.as_str().unwrap())
         })
