@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::model::time::Timestamp;
-use crate::pipeline::chunk::{Seq, Step, StepKind};
+use crate::pipeline::chunk::{Part, Seq, Step, StepKind};
 use crate::pipeline::epoch::{Attached, Broken, EpochBuilder, ShardOutput};
 use crate::pipeline::exchange::{Chunk, Exchange};
 use crate::pipeline::options::Options;
@@ -27,6 +27,8 @@ pub struct Engine {
     with_decisions: bool,
     next_chunk: u64,
     next_record: u64,
+    /// The wall clock of the last chunk.
+    wall: Timestamp,
 }
 
 impl Engine {
@@ -48,6 +50,7 @@ impl Engine {
             with_decisions,
             next_chunk: 0,
             next_record,
+            wall: Timestamp::MIN,
         }
     }
 
@@ -76,18 +79,10 @@ impl Engine {
 
     /// Takes a chunk that a sequencer made; chunks must come in its order, and all from it.
     pub fn feed_chunk(&mut self, chunk: Chunk) {
+        self.wall = chunk.wall;
         let routed = self.exchange.route(chunk);
         for ((shard, out), part) in self.shards.iter_mut().zip(&routed.parts) {
-            let look = self.tap.look(&[Stage::Shard], part.wall);
-            let Some(look) = look else {
-                shard.apply(part, out);
-                continue;
-            };
-            let before = out.decisions.replace(Vec::new());
-            shard.apply(part, out);
-            let decisions = out.decisions.take().unwrap_or_default();
-            show_fates(&look, &self.options, shard, part, &decisions);
-            out.decisions = before.map(|before| [before, decisions].concat());
+            apply(&self.tap, &self.options, shard, part, out);
         }
         self.builder.take_report(routed.report);
     }
@@ -99,9 +94,9 @@ impl Engine {
         }
         let step = Step { seq: Seq { record: self.next_record, index: 0 }, kind };
         self.next_record += 1;
-        let part = crate::pipeline::chunk::Part { steps: vec![step], ..Default::default() };
+        let part = Part { steps: vec![step], wall: self.wall, ..Part::default() };
         for (shard, out) in &mut self.shards {
-            shard.apply(&part, out);
+            apply(&self.tap, &self.options, shard, &part, out);
         }
     }
 
@@ -125,4 +120,16 @@ impl Engine {
         let outputs = outputs.collect();
         self.builder.close(outputs, swept, now)
     }
+}
+
+/// Has a shard take its part. Those who listen to its stage are shown its decisions, whether or not they are asked for.
+fn apply(tap: &Tap, options: &Options, shard: &mut Shard, part: &Part, out: &mut Out) {
+    let Some(look) = tap.look(&[Stage::Shard], part.wall) else {
+        return shard.apply(part, out);
+    };
+    let before = out.decisions.replace(Vec::new());
+    shard.apply(part, out);
+    let decisions = out.decisions.take().unwrap_or_default();
+    show_fates(&look, options, shard, part, &decisions);
+    out.decisions = before.map(|before| [before, decisions].concat());
 }

@@ -61,8 +61,14 @@ fn a_line_per_sample_and_what_was_not_shown() {
     happens.push(line(&count("end", 340, 2)));
     let (result, out, err) = shown(&["shard"], happens);
     assert_eq!(result, Ok(true));
-    insta::assert_snapshot!(out, @"");
-    insta::assert_snapshot!(err, @"");
+    insta::assert_snapshot!(out, @r#"
+08:00:01.123 record   taken    -               kafka alerts/3@7 native 12 B  {"labels":\x1b
+08:00:01.123 decode   reject   no_labels       http@7[2]  {}
+08:00:01.123 decode   alert    -               http@7[0] firing high  {alertname="Down", service="shop"}
+08:00:01.123 shard    folded   repeat          default #1f0c2a9b ×41 {alertname="Down", service="shop"}
+08:00:01.123 incident opened   first_alert     default {service="shop"} #1f0c2a9b r1 high 2 of 3 firing, 9 alerts
+"#);
+    insta::assert_snapshot!(err, @"5 shown, 342 not shown (340 over the rate of 10 per second, 2 read too slowly)");
 }
 
 #[test]

@@ -54,20 +54,20 @@ async fn samples_beats_and_an_end() {
     let begun = tokio::time::Instant::now();
     let mut body = open(&house, "?stage=incident&rate=2&filter=service%3Ds1").await;
     let beat = lines(&mut body).await;
-    insta::assert_snapshot!(beat[0], @"");
+    insta::assert_snapshot!(beat[0], @r#"{"at":"2026-11-22T08:00:00.000Z","dropped":0,"over_rate":0,"shown":0,"type":"beat"}"#);
     commit(&house, &[(1, 1), (2, 1), (1, 2), (1, 3), (1, 4)]);
     let samples = lines(&mut body).await;
-    insta::assert_snapshot!(samples[0], @"");
+    insta::assert_snapshot!(samples[0], @r#"{"alerts":0,"at":"1970-01-01T00:00:01.001Z","decision":"opened","epoch":1,"firing":1,"group_labels":{"service":"s1"},"incident_id":"00000000000000000000000000000001","members":1,"reason":"first_alert","record_time":"1970-01-01T00:00:01.001Z","revision":1,"rule":"default","severity":"warning","stage":"incident","status":"firing","type":"sample"}"#);
     let revisions: Vec<_> = samples.iter().map(|line| line["revision"].as_u64()).collect();
     assert_eq!(revisions, [Some(1), Some(2)], "as many as the rate says, of the service that was asked for");
     let beat = lines(&mut body).await;
-    insta::assert_snapshot!(beat[0], @"");
+    insta::assert_snapshot!(beat[0], @r#"{"at":"2026-11-22T08:00:00.000Z","dropped":0,"over_rate":2,"shown":2,"type":"beat"}"#);
     assert_eq!(begun.elapsed(), Duration::from_secs(5));
     assert!(lines(&mut body).await[0]["type"] == "beat" && begun.elapsed() == Duration::from_secs(10));
     house.control.board.enter(Phase::Draining);
     let end = lines(&mut body).await;
     assert_eq!(end.len(), 1);
-    insta::assert_snapshot!(end[0], @"");
+    insta::assert_snapshot!(end[0], @r#"{"at":"2026-11-22T08:00:00.000Z","dropped":0,"over_rate":2,"reason":"draining","shown":2,"type":"end"}"#);
     assert_eq!(lines(&mut body).await, [Value::Null; 0]);
 }
 
@@ -96,7 +96,7 @@ async fn places_are_bounded_and_free_when_the_client_goes() {
     }
     let (status, headers, body) = house.call(request("GET", "/api/v1/tap", "")).await;
     assert_eq!((status.as_u16(), headers["retry-after"].to_str().unwrap()), (503, "5"));
-    insta::assert_snapshot!(body, @"");
+    insta::assert_snapshot!(body, @r#"{"error":"crowded","detail":"4 listeners are at the tap already"}"#);
     bodies.pop();
     let _fits = open(&house, "").await;
     assert_eq!(Arc::clone(&house.control.tap).n_listeners(), LISTENERS_MAX);

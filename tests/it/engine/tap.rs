@@ -103,22 +103,23 @@ fn every_stage_shows_what_it_did() {
 
     let records = shown(record);
     assert_eq!(records.len(), 5);
-    insta::assert_snapshot!(records[4], @"");
+    insta::assert_snapshot!(records[4], @r#"{"at":"2023-11-14T22:13:21.000Z","bytes":1,"format":"native","partition":"alerts/0","position":4,"record_time":"2023-11-14T22:13:21.000Z","source":"test","stage":"record","text":"{"}"#);
 
     let decoded = shown(decode);
     assert_eq!(decoded.len(), 6);
-    insta::assert_snapshot!(decoded[0], @"");
-    insta::assert_snapshot!(decoded[4], @"");
-    insta::assert_snapshot!(decoded[5], @"");
+    insta::assert_snapshot!(decoded[0], @r#"{"at":"2023-11-14T22:13:21.000Z","decision":"alert","index":0,"labels":{"instance":"a","service":"shop"},"partition":"alerts/0","position":0,"severity":"unknown","source":"test","stage":"decode","status":"firing"}"#);
+    insta::assert_snapshot!(decoded[4], @r#"{"at":"2023-11-14T22:13:21.000Z","decision":"reject","index":1,"partition":"alerts/0","position":3,"reason":"no_labels","source":"test","stage":"decode","text":"{\"labels\":{}}"}"#);
+    insta::assert_snapshot!(decoded[5], @r#"{"at":"2023-11-14T22:13:21.000Z","decision":"reject","partition":"alerts/0","position":4,"reason":"malformed_json","source":"test","stage":"decode","text":"{"}"#);
 
     let fates = shown(shard);
     assert_eq!(fates.len(), 2, "{fates:?}");
-    insta::assert_snapshot!(fates[0], @"");
-    insta::assert_snapshot!(fates[1], @"");
+    insta::assert_snapshot!(fates[0], @r#"{"alerts":1,"at":"2023-11-14T22:13:21.000Z","decision":"opened","fingerprint":"eed5f2865abeeeb4eed9ff22f94e7757","group_labels":{"cluster":"","service":"shop"},"incident_id":"fe94dee66539f137b9c906c39ef40577","index":0,"labels":{"instance":"a","service":"shop"},"position":0,"reason":"first_alert","record_time":"2023-11-14T22:13:21.000Z","rule":"default","severity":"unknown","source":"test","stage":"shard","status":"firing"}"#);
+    insta::assert_snapshot!(fates[1], @r#"{"alerts":3,"at":"2023-11-14T22:13:21.000Z","decision":"folded","fingerprint":"eed5f2865abeeeb4eed9ff22f94e7757","group_labels":{"cluster":"","service":"shop"},"incident_id":"fe94dee66539f137b9c906c39ef40577","index":0,"labels":{"instance":"a","service":"shop"},"position":0,"reason":"repeat","record_time":"2023-11-14T22:13:21.000Z","rule":"default","severity":"unknown","source":"test","stage":"shard","status":"firing"}"#);
 
     let incidents = shown(incident);
-    assert_eq!(incidents.len(), 1);
-    insta::assert_snapshot!(incidents[0], @"");
+    let kinds: Vec<_> = incidents.iter().map(|event| event["decision"].as_str()).collect();
+    assert_eq!(kinds, [Some("opened"), Some("updated")]);
+    insta::assert_snapshot!(incidents[0], @r#"{"alerts":1,"at":"2023-11-14T22:13:23.000Z","decision":"opened","epoch":1,"firing":1,"group_labels":{"cluster":"","service":"shop"},"incident_id":"fe94dee66539f137b9c906c39ef40577","members":1,"reason":"first_alert","record_time":"2023-11-14T22:13:21.000Z","revision":1,"rule":"default","severity":"unknown","stage":"incident","status":"firing"}"#);
     assert_eq!(incidents[0]["incident_id"], fates[0]["incident_id"]);
     assert!(taps.iter().all(|tap| (tap.seen().over_rate, tap.seen().dropped) == (0, 0)));
 }
