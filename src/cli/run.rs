@@ -11,9 +11,10 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::daemon::Daemon;
+use crate::app::log;
 use crate::cli::{FAILED, terminal};
 use crate::control::api::Reload as _;
-use crate::control::config::{Config, LogFormat, Overrides};
+use crate::control::config::{Config, Overrides};
 use crate::pipeline::run::RunError;
 
 /// Another instance has taken over: systemd must not start this one again (`RestartPreventExitStatus=3`).
@@ -54,7 +55,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(FAILED));
         }
     };
-    start_log(&loaded.config);
+    log::start(&loaded.config.log)?;
     for warning in &loaded.warnings {
         tracing::warn!(%warning, "configuration");
     }
@@ -131,22 +132,5 @@ async fn reload(daemon: &Daemon) {
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd was not told");
-    }
-}
-
-fn start_log(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing::level_filters::LevelFilter::from_level(config.log.level).into())
-        .from_env_lossy();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match config.log.format {
-        LogFormat::Text => {
-            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            builder.with_ansi(colours).try_init()
-        }
-        LogFormat::Json => builder.json().try_init(),
-    };
-    if let Err(error) = started {
-        tracing::debug!(%error, "another log is in place");
     }
 }
