@@ -10,12 +10,13 @@ use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, orig
 use crate::model::labels;
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, Seq, Step, StepKind};
-use crate::pipeline::decode::{Decoder, Limits, Reject, SplitRecord};
+use crate::pipeline::decode::{Decoder, Limits, Reject};
 use crate::pipeline::identify::Identifier;
 use crate::pipeline::options::{Options, RecordTime};
 use crate::pipeline::sink::DeadLetter;
 use crate::pipeline::source::{Answer, Batch, PartitionName, RecordRef, Reply, SourceIndex};
 use crate::pipeline::tap::{Look, RecordLook, Stage, Tap};
+use crate::pipeline::unreadable::Unreadable;
 
 /// Work for a decoder: a batch of one source with its place in the sequence.
 #[derive(Debug, Default)]
@@ -268,64 +269,15 @@ impl Exchange {
                     Err(reject) => rejected.push((index, reject)),
                 }
             });
-        let letter = |index: Option<u32>, reason: Reject, bytes: Vec<u8>, len: usize| DeadLetter {
-            source: name.to_owned(),
-            partition: partition.to_owned(),
-            position: record.position,
-            index,
-            reason,
-            at: if record.time == Timestamp::MIN { chunk.wall } else { record.time },
-            original_len: len as u64,
-            bytes,
-        };
+        let at = if record.time == Timestamp::MIN { chunk.wall } else { record.time };
+        let unreadable = Unreadable { source: name, partition, record, bytes, at, look };
         if let Err(reject) = whole {
             report.received += 1;
-            count_reject(report, reject);
-            if let Some(look) = &look {
-                look.show_reject(None, reject, bytes);
-            }
-            let is_cut = has_sender || bytes.len() > Limits::RECORD_BYTES;
-            let kept = bytes.get(..DEAD_LETTER_BYTES_MAX).filter(|_| is_cut).unwrap_or(bytes).to_vec();
-            if has_sender {
-                report.unreadable.push((reject, kept)); // The sender knows; it must not be able to fill the disk.
-            } else {
-                report.dead_letters.push(letter(None, reject, kept, bytes.len()));
-            }
+            unreadable.refuse_whole(reject, has_sender, report);
             return Answer::Unreadable(reject);
         }
-        rejected.iter().for_each(|(_, reject)| count_reject(report, *reject));
-        if rejected.len() > DEAD_ELEMENTS_MAX {
-            // One letter for all of them, or a body of bad elements would grow a thousandfold on its way to the store.
-            let first = rejected.first().map_or(Reject::WrongShape, |(_, reject)| *reject);
-            let kept = bytes.get(..bytes.len().min(Limits::RECORD_BYTES)).unwrap_or_default().to_vec();
-            report.dead_letters.push(letter(None, first, kept, bytes.len()));
-            if let Some(look) = &look {
-                rejected.iter().for_each(|(index, reject)| look.show_reject(Some(*index), *reject, bytes));
-            }
-        } else if !rejected.is_empty() {
-            let split = SplitRecord::new(record.format, bytes);
-            for (index, reject) in &rejected {
-                let element = split.get(*index).unwrap_or(bytes);
-                if let Some(look) = &look {
-                    look.show_reject(Some(*index), *reject, element);
-                }
-                report.dead_letters.push(letter(Some(*index), *reject, element.to_vec(), element.len()));
-            }
-        }
+        unreadable.refuse_elements(&rejected, report);
         Answer::Durable { accepted, rejected }
-    }
-}
-
-/// This many bytes are kept of a record that is too large, of a smaller one all (only bodies, which leave no letter, may
-/// be larger and yet be read).
-const DEAD_LETTER_BYTES_MAX: usize = 64 << 10;
-
-/// With more bad elements than this a record is kept once, whole, instead of element by element.
-const DEAD_ELEMENTS_MAX: usize = 100;
-
-fn count_reject(report: &mut ChunkReport, reject: Reject) {
-    if let Some(count) = report.rejects.get_mut(reject as usize) {
-        *count += 1;
     }
 }
 

@@ -21,3 +21,4 @@ pub mod source;
 pub mod start;
 pub mod state;
 pub mod tap;
+mod unreadable;

@@ -55,9 +55,12 @@ enum Line {
 
 pub(crate) async fn listen(State(control): State<Arc<Control>>, uri: Uri) -> Result<Response, Problem> {
     let (question, limit) = question(&uri)?;
+    let (stage, rate) = (question.stage.name(), question.rate);
     let listening = control.tap.listen(question);
     let listening =
         listening.map_err(|crowded| Problem::unavailable("crowded", crowded.to_string(), RETRY_AFTER_SECONDS))?;
+    // It shows what alerts say: who runs the daemon can see that somebody looks.
+    tracing::info!(stage, rate, "somebody listens at the tap");
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let telling = Telling { control, listening, limit, looks, looks_to_beat: 0, is_over: false };
@@ -142,6 +145,13 @@ impl Telling {
         } else {
             self.looks_to_beat -= 1;
         }
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let Seen { shown, over_rate, dropped } = self.listening.seen();
+        tracing::info!(shown, over_rate, dropped, "a listener has left the tap");
     }
 }
 
