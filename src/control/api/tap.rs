@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{Uri, header};
+use axum::http::{HeaderName, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use serde::Serialize;
@@ -60,7 +60,7 @@ pub(crate) async fn listen(State(control): State<Arc<Control>>, uri: Uri) -> Res
     let listening =
         listening.map_err(|crowded| Problem::unavailable("crowded", crowded.to_string(), RETRY_AFTER_SECONDS))?;
     // It shows what alerts say: who runs the daemon can see that somebody looks.
-    tracing::info!(stage, rate, "somebody listens at the tap");
+    tracing::info!(stage, rate, "somebody listens at the tap: stage {stage}, {rate} samples per second");
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let telling = Telling { control, listening, limit, looks, looks_to_beat: 0, is_over: false };
@@ -68,7 +68,9 @@ pub(crate) async fn listen(State(control): State<Arc<Control>>, uri: Uri) -> Res
         let lines = telling.next_lines().await?;
         Some((Ok::<Bytes, Infallible>(lines), telling))
     });
-    Ok(([(header::CONTENT_TYPE, LINES_TYPE)], Body::from_stream(lines)).into_response())
+    // Proxies of nginx's kind gather an answer before they pass it on, unless told not to.
+    let headers = [(header::CONTENT_TYPE, LINES_TYPE), (HeaderName::from_static("x-accel-buffering"), "no")];
+    Ok((headers, Body::from_stream(lines)).into_response())
 }
 
 fn question(uri: &Uri) -> Result<(Question, u64), Problem> {
@@ -151,7 +153,12 @@ impl Telling {
 impl Drop for Telling {
     fn drop(&mut self) {
         let Seen { shown, over_rate, dropped } = self.listening.seen();
-        tracing::info!(shown, over_rate, dropped, "a listener has left the tap");
+        tracing::info!(
+            shown,
+            over_rate,
+            dropped,
+            "a listener has left the tap: {shown} samples shown, {over_rate} over the rate, {dropped} read too slowly"
+        );
     }
 }
 

@@ -21,6 +21,7 @@ async fn open(house: &House, query: &str) -> Body {
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "application/x-ndjson");
     assert_eq!(response.headers()["cache-control"], "no-store");
+    assert_eq!(response.headers()["x-accel-buffering"], "no", "proxies pass lines on as they come");
     response.into_body()
 }
 
