@@ -31,6 +31,7 @@ use crate::metrics::{Metric, Metrics, config_hash_value};
 use crate::model::time::{Clock as _, Stopwatch, SystemClock};
 use crate::pipeline::options::{Options, SourceOptions};
 use crate::pipeline::run::{Outside, RunError, Running, start};
+use crate::pipeline::tap::Tap;
 
 /// Resolved incidents kept for readers; unresolved ones are all kept.
 const RESOLVED_KEPT: usize = 10_000;
@@ -65,6 +66,7 @@ impl Daemon {
         let index = Arc::new(IncidentIndex::new(RESOLVED_KEPT));
         let pulse = Arc::new(Pulse::default());
         let doors = Arc::new(Doors::default());
+        let tap = Arc::new(Tap::default());
         let servers = Arc::new(Mutex::new(Vec::new()));
         let (orders, inbox) = bounded(ORDERS);
         let live = Live::new(config.clone(), overrides);
@@ -81,12 +83,13 @@ impl Daemon {
             commands: doors.clone(),
             reload: reloader.clone(),
             clock: Box::new(SystemClock),
+            tap: tap.clone(),
         });
         let (address, admin_address) = listen(&config, &control, &servers)?;
         tell_expiry(&config, &metrics);
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
-        let (running, sources) = start_engine(&config, &metrics, index, &doors)?;
+        let (running, sources) = start_engine(&config, &metrics, index, &doors, tap)?;
         let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config));
         let (alive, ended) = bounded::<()>(0);
         let thread = std::thread::Builder::new().name("engine".to_owned());
@@ -220,6 +223,7 @@ fn start_engine(
     metrics: &Metrics,
     index: Arc<IncidentIndex>,
     doors: &Arc<Doors>,
+    tap: Arc<Tap>,
 ) -> anyhow::Result<(Running, Sources)> {
     let begun = Stopwatch::start();
     let mut sink = store::open_sink(config, metrics)?;
@@ -246,6 +250,7 @@ fn start_engine(
         clock: Arc::new(SystemClock),
         on_commit: publisher(metrics.clone(), index, source_names(config)),
         refusing,
+        tap,
     };
     Ok((start(from, outside, None), sources))
 }

@@ -113,6 +113,7 @@ impl Upkeep {
             self.metrics.add(metric, &[label], now.saturating_sub(before)); // A new pipeline counts from zero.
         }
         self.told = now;
+        self.metrics.restore(Metric::TapDropped, &[], shared.tap.dropped());
         self.metrics.restore(Metric::FutureTimestampClamped, &[], shared.clamped.load(Ordering::Relaxed));
     }
 

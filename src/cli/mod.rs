@@ -16,6 +16,7 @@ pub mod replay;
 pub mod run;
 pub mod storm;
 mod table;
+pub mod tap;
 pub mod terminal;
 pub mod topics;
 pub mod version;
@@ -61,6 +62,9 @@ enum Command {
     /// Look at incidents, and resolve one.
     Incident(incident::IncidentArgs),
     /// Look at dead letters, and put them in again.
+    /// Watch a live sample of what passes a stage of a running daemon.
+    Tap(tap::TapArgs),
+    /// Look at dead letters.
     Dlq(dlq::DlqArgs),
     /// Look for what is wrong around the daemon: why it matters, what to do.
     Doctor(doctor::DoctorArgs),
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Incident(args) => incident::run(&args),
+        Command::Tap(args) => tap::run(&args),
         Command::Dlq(args) => dlq::run(args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Version(args) => version::run(&args),

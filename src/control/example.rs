@@ -138,6 +138,7 @@ impl House {
             intake: Arc::clone(&puppet) as Arc<dyn Intake>,
             commands: Arc::clone(&puppet) as Arc<dyn Commands>,
             reload: Arc::clone(&puppet) as Arc<dyn Reload>,
+            tap: Default::default(),
             clock: Box::new(Stopped),
         };
         control.board.enter(Phase::Running);

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::{Method, StatusCode};
 use axum::routing::{MethodRouter, get, post};
 
-use crate::control::api::{Commands, Reload, alertmanager, incidents, operations};
+use crate::control::api::{Commands, Reload, alertmanager, incidents, operations, tap};
 use crate::control::history::Archive;
 use crate::control::index::IncidentIndex;
 use crate::control::intake::{self, Admission, Intake, RejectedSamples};
@@ -15,6 +15,7 @@ use crate::control::pulse::Pulse;
 use crate::control::status::StatusBoard;
 use crate::metrics::Metrics;
 use crate::model::time::Clock;
+use crate::pipeline::tap::Tap;
 
 /// Paths that need no token: a probe has no secret, and they tell no more than a word.
 pub const OPEN_PATHS: [&str; 2] = ["/-/healthy", "/-/ready"];
@@ -41,6 +42,8 @@ pub struct Control {
     pub commands: Arc<dyn Commands>,
     /// Reads the configuration again.
     pub reload: Arc<dyn Reload>,
+    /// Samples of what passes the stages of the pipeline.
+    pub tap: Arc<Tap>,
     /// The wall clock.
     pub clock: Box<dyn Clock + Sync>,
 }
@@ -84,6 +87,7 @@ fn endpoints() -> Vec<Endpoint> {
         read("/api/v1/incidents/{id}/steps", Side::Public, get(incidents::steps)),
         write("/api/v1/incidents/{id}/resolve", Side::Public, post(incidents::resolve)),
         read("/api/v1/pulse", Side::Public, get(operations::pulse)),
+        read("/api/v1/tap", Side::Public, get(tap::listen)),
         read("/api/v1/status", Side::Public, get(operations::status)),
         read("/api/v2/status", Side::Public, get(alertmanager::status)),
         read("/api/v2/receivers", Side::Public, get(alertmanager::receivers)),

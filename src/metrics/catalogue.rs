@@ -169,6 +169,10 @@ catalogue! {
     /// When a certificate that the process shows others expires, seconds since the epoch; 0 where there is none.
     CredentialExpiry = "tidegate_credential_expiry_timestamp_seconds", Kind::Gauge,
         ["credential" in ["listener", "kafka_client"]];
+
+    /// Samples of the tap that were not shown because their listener read too slowly.
+    TapDropped = "tidegate_tap_dropped_total", Kind::Counter, [];
+
     /// Whether the last reload of the configuration was taken (1) or refused (0).
     ConfigLastReloadSuccessful = "tidegate_config_last_reload_successful", Kind::Gauge, [];
     /// When a configuration was last taken, seconds since the epoch.

@@ -28,4 +28,5 @@ mod requeue;
 mod schema;
 mod shutdown;
 mod systemd;
+mod tap;
 mod tidy;

@@ -4,6 +4,7 @@ pub(crate) mod alertmanager;
 pub(crate) mod incidents;
 pub(crate) mod operations;
 mod parameters;
+pub(crate) mod tap;
 
 use crate::pipeline::command::Command;
 

@@ -12,6 +12,7 @@ use crate::pipeline::epoch::{EpochBuilder, ShardOutput};
 use crate::pipeline::exchange::ChunkReport;
 use crate::pipeline::run::{COMMIT_BEAT, Committing, OnCommit, RunError, Shared};
 use crate::pipeline::sink::{CommitError, Epoch, EpochSink, Removed};
+use crate::pipeline::tap::Stage;
 
 /// Pauses between two attempts at the same epoch grow from the first to the second.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
@@ -69,6 +70,9 @@ impl Committer {
         self.shared.wants_sweep.store(self.builder.wants_sweep(), Ordering::Relaxed);
         self.shared.has_deadlines.store(attached.summary.tally.has_deadlines, Ordering::Relaxed);
         (self.on_commit)(&epoch, &attached);
+        if let Some(look) = self.shared.tap.look(&[Stage::Incident], epoch.committed_at) {
+            look.show_incidents(&epoch.incidents);
+        }
         for (reply, answer) in attached.replies {
             reply.send(answer);
         }
