@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::control::busiest::Busiest;
 use crate::control::index::IncidentIndex;
 use crate::metrics::{Metric, Metrics};
 use crate::model::incident::IncidentEvent;
@@ -12,10 +13,16 @@ use crate::pipeline::run::OnCommit;
 use crate::pipeline::sink::Epoch;
 
 /// Makes the hook that the pipeline calls for every durable epoch.
-pub(super) fn publisher(metrics: Metrics, index: Arc<IncidentIndex>, source_names: Vec<String>) -> OnCommit {
+pub(super) fn publisher(
+    metrics: Metrics,
+    index: Arc<IncidentIndex>,
+    busiest: Arc<Busiest>,
+    source_names: Vec<String>,
+) -> OnCommit {
     Box::new(move |epoch: &Epoch, attached: &Attached| {
         let events: Vec<Arc<IncidentEvent>> = epoch.incidents.iter().map(|record| record.event.clone()).collect();
         index.apply(&events);
+        busiest.take(epoch.committed_at, &attached.busiest);
         // Everything of the epoch at once: the conservation law holds at every scrape.
         metrics.publish(|metrics| {
             totals(metrics, &attached.summary, &source_names);

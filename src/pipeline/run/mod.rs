@@ -134,6 +134,8 @@ pub struct Outside {
     pub on_commit: OnCommit,
     /// Set by the HTTP source while it refuses its senders.
     pub refusing: Arc<AtomicBool>,
+    /// Set while somebody watches the busiest groups: then each epoch brings them along.
+    pub watched: Arc<AtomicBool>,
 }
 
 /// A running engine.
@@ -143,6 +145,7 @@ pub struct Running {
     workers: Vec<JoinHandle<()>>,
     commit: JoinHandle<Result<Committing, RunError>>,
     clock: Arc<dyn Clock>,
+    watched: Arc<AtomicBool>,
     ended: Receiver<()>,
 }
 
@@ -151,7 +154,7 @@ pub struct Running {
 pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Running {
     let options = start.options.clone();
     let (n_decoders, n_shards) = (options.decoders.max(1), options.shards.max(1));
-    let Outside { inputs, mut sink, clock, on_commit, refusing } = outside;
+    let Outside { inputs, mut sink, clock, on_commit, refusing, watched } = outside;
     let shared = Arc::new(Shared {
         wants_sweep: AtomicBool::new(start.builder.wants_sweep()),
         has_deadlines: AtomicBool::new(start.shards.iter().any(|shard| shard.tally().has_deadlines)),
@@ -173,7 +176,8 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         let (to_output, output) = bounded(1);
         to_shards.push(to_shard);
         outputs.push(output);
-        let worker = work::ShardWorker { index, shard, parts, output: to_output, shared: shared.clone() };
+        let (shared, watched) = (shared.clone(), watched.clone());
+        let worker = work::ShardWorker { index, shard, parts, output: to_output, shared, watched };
         let n_sources = options.sources.len();
         workers.push(spawn(format!("shard-{index}"), running.clone(), move || worker.run(n_sources)));
     }
@@ -213,7 +217,7 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         options: options.epoch.clone(),
     };
     let sequencer = spawn("sequencer".to_owned(), running, move || runner.run());
-    Running { shared, sequencer, workers, commit, clock, ended }
+    Running { shared, sequencer, workers, commit, clock, watched, ended }
 }
 
 const SEQUENCER_BEAT: usize = 0;
@@ -281,6 +285,6 @@ impl Running {
         let (sink, on_commit) = committed.map_err(|_| panicked())??;
         let (sequencer, inputs) = sequenced.map_err(|_| panicked())??;
         let refusing = sequencer.refusing.clone();
-        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing }))
+        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing, watched: self.watched }))
     }
 }

@@ -6,6 +6,7 @@
 //! the state in `save.rs`.
 
 mod arena;
+pub mod busiest;
 mod clocks;
 mod dedup;
 mod due;
