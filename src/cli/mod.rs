@@ -9,6 +9,7 @@ pub mod replay;
 pub mod run;
 pub mod storm;
 pub mod terminal;
+pub mod top;
 pub mod topics;
 pub mod version;
 
@@ -41,6 +42,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Create or check the Kafka topics that a configuration needs.
     Topics(topics::TopicsArgs),
+    /// Watch a running daemon on a screen.
+    Top(top::TopArgs),
     /// Look at dead letters.
     Dlq(dlq::DlqArgs),
     /// Print versions of the program and the libraries it is linked to.
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Storm(args) => storm::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Topics(args) => topics::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Dlq(args) => dlq::run(args),
         Command::Version(args) => version::run(&args),
     };

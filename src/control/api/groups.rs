@@ -63,7 +63,7 @@ impl Sort {
 }
 
 /// The answer.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Groups {
     /// When it was given.
     pub now: Timestamp,
