@@ -118,21 +118,23 @@ fn pair(name: &str, text: &str, style: Style, width: usize, theme: Theme) -> Vec
     folded.into_iter().enumerate().map(line).collect()
 }
 
-/// Cuts a safe text into parts of that many cells.
+/// Cuts a safe text into parts of that many cells, between words where there are any.
 fn fold(text: &str, width: usize) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut used = 0;
+    let cells = |text: &str| Span::raw(text.to_owned()).width();
+    let mut parts = Vec::new();
+    let (mut part, mut used) = (String::new(), 0);
     for character in text.chars() {
-        let cells = Span::raw(character.to_string()).width();
-        if used + cells > width.max(2) {
-            parts.push(String::new());
-            used = 0;
+        let size = cells(character.encode_utf8(&mut [0; 4]));
+        if used + size > width.max(2) {
+            // What stands behind the last space begins the next part, unless that would be the whole part.
+            let word = part.rfind(' ').map_or(String::new(), |at| part.split_off(at + 1));
+            parts.push(std::mem::replace(&mut part, word));
+            used = cells(&part);
         }
-        used += cells;
-        if let Some(part) = parts.last_mut() {
-            part.push(character);
-        }
+        used += size;
+        part.push(character);
     }
+    parts.push(part);
     parts
 }
 
@@ -219,6 +221,7 @@ mod tests {
         assert_eq!(fold("abcdefg", 3), ["abc", "def", "g"]);
         assert_eq!(fold("日本語", 4), ["日本", "語"]);
         assert_eq!(fold("", 4), [""]);
+        assert_eq!(fold("one two three", 9), ["one two ", "three"]);
         assert_eq!(fold("ab", 0), ["ab"]);
     }
 }

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::cli::terminal::excerpt;
-use crate::cli::top::draw::fact;
+use crate::cli::top::draw::{WIDE, fact};
 use crate::cli::top::feed::SourceDelay;
 use crate::cli::top::figures::{bytes, count, rate, seconds};
 use crate::cli::top::numbers::Numbers;
@@ -24,7 +24,8 @@ const NAME_MAX: usize = 16;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, picture: &Picture, theme: Theme) {
     let numbers = Numbers::read(&picture.samples);
-    let lines = [state(picture, &numbers, theme), input(picture, &numbers, theme), epochs(picture, &numbers, theme)];
+    let wide = area.width >= WIDE;
+    let lines = [state(picture, &numbers, wide, theme), input(picture, &numbers, theme), epochs(picture, &numbers, theme)];
     for (row, line) in (area.y..).zip(lines) {
         frame.render_widget(line, Rect { y: row, height: 1, ..area });
     }
@@ -41,28 +42,36 @@ fn line<'a>(title: &'a str, facts: impl IntoIterator<Item = [Span<'a>; 3]>, them
     Line::from(spans)
 }
 
-fn state(picture: &Picture, numbers: &Numbers, theme: Theme) -> Line<'static> {
+fn state(picture: &Picture, numbers: &Numbers, wide: bool, theme: Theme) -> Line<'static> {
     let sample = picture.samples.last().cloned().unwrap_or_default();
     let plain = Style::new();
-    let facts = [
+    let mut facts = vec![
         fact("windows", count(sample.open_windows), plain, theme),
         fact("fingerprints", count(sample.fingerprints), plain, theme),
         fact("held", count(sample.held), plain, theme),
         fact("memory", bytes(sample.resident_bytes), plain, theme),
         fact("cpu", format!("{:.0}%", numbers.cpu_percent), plain, theme),
-        fact("swept", bytes(sample.state_bytes), plain, theme),
     ];
+    if wide {
+        facts.push(fact("state as of its last sweep", bytes(sample.state_bytes), plain, theme));
+    }
     line("state", facts, theme)
 }
 
 fn input<'a>(picture: &'a Picture, numbers: &Numbers, theme: Theme) -> Line<'a> {
     let sample = picture.samples.last().cloned().unwrap_or_default();
     let (plain, refused) = (Style::new(), numbers.refused_per_second);
-    let lag = format!("{} {}", count(sample.lag_records), seconds(sample.lag_seconds));
+    let lag = if sample.lag_records > 0.0 {
+        format!("{} records {}", count(sample.lag_records), seconds(sample.lag_seconds))
+    } else {
+        "0".to_owned()
+    };
+    let letters = if numbers.dead_letters_per_second > 0.0 { theme.warning() } else { plain };
     let lags = sample.lag_seconds > BEHIND_SECONDS;
     let mut facts = vec![
         fact("lag", lag, if lags { theme.warning() } else { plain }, theme),
         fact("refused", format!("{}/s", rate(refused)), if refused > 0.0 { theme.bad() } else { plain }, theme),
+        fact("dlq", count(sample.dead_letters), letters, theme),
     ];
     let delays = picture.status.sources.iter().map(|source| delay(source, theme));
     facts.extend(delays);
@@ -75,7 +84,7 @@ fn delay(source: &SourceDelay, theme: Theme) -> [Span<'_>; 3] {
     let (text, style) = match source.clock {
         None => ("-".to_owned(), theme.dim()),
         Some(_) if behind > BEHIND_SECONDS => (format!("-{}", seconds(behind)), theme.warning()),
-        Some(_) => (format!("-{}", seconds(behind)), Style::new()),
+        Some(_) => (format!("-{behind:.1} s"), Style::new()),
     };
     let name = excerpt(source.name.as_bytes(), NAME_MAX);
     [Span::styled(name, theme.label()), Span::raw(" "), Span::styled(text, style)]
@@ -87,14 +96,12 @@ fn epochs(picture: &Picture, numbers: &Numbers, theme: Theme) -> Line<'static> {
     let troubled = if numbers.epochs_troubled > 0.0 { theme.bad() } else { plain };
     let blocked = if numbers.blocked_percent >= BLOCKED_PERCENT { theme.warning() } else { plain };
     let commit = numbers.commit_seconds.map_or("-".to_owned(), seconds);
-    let letters = if numbers.dead_letters_per_second > 0.0 { theme.warning() } else { plain };
     let facts = [
         fact("rate", format!("{}/s", rate(numbers.epochs_per_second)), plain, theme),
         fact("commit", commit, plain, theme),
         fact("troubled", count(sample.epochs_troubled), troubled, theme),
         fact("queued", count(sample.queued), plain, theme),
         fact("blocked", format!("{:.0}%", numbers.blocked_percent), blocked, theme),
-        fact("dead letters", count(sample.dead_letters), letters, theme),
     ];
     line("epochs", facts, theme)
 }

@@ -52,8 +52,8 @@ pub(super) fn notice(state: &State, now: Timestamp, theme: Theme) -> Option<(Str
     let told = |text: &str| excerpt(text.as_bytes(), REASON_MAX);
     if let Some(since) = state.stale_since(now) {
         let (seen, age) = (clock(since, now), span(now - since));
-        let why = state.lost.as_ref().map_or("waiting for its answer".to_owned(), |lost| told(&lost.why));
-        return Some((format!(" NO ANSWER since {seen} UTC ({age}), this is the last picture: {why}"), theme.alarm()));
+        let why = state.lost.as_ref().map_or("it takes its time", |lost| reason(&lost.why, &state.url));
+        return Some((format!(" NO ANSWER since {seen} UTC ({age}): {}", told(why)), theme.alarm()));
     }
     if let Some(trouble) = &status.trouble {
         return Some((format!(" TROUBLE: {}", told(trouble)), theme.alarm()));
@@ -66,4 +66,9 @@ pub(super) fn notice(state: &State, now: Timestamp, theme: Theme) -> Option<(Str
         return Some((format!(" RELOAD REFUSED, the configuration before stays: {}", told(fault)), theme.notice()));
     }
     None
+}
+
+/// A reason without the address, which stands in the line above.
+fn reason<'w>(why: &'w str, url: &str) -> &'w str {
+    why.strip_prefix(url).map_or(why, |rest| rest.trim_start_matches(['/', ':', ' ']))
 }

@@ -20,7 +20,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, theme: Theme) {
     lines.push(Line::default());
     for (status, what) in [
         (GroupStatus::Firing, "its incident is open"),
-        (GroupStatus::Waiting, "its incident is open, not announced yet: it waits for companions"),
+        (GroupStatus::Waiting, "not announced yet: its incident waits for companions"),
         (GroupStatus::Held, "below its threshold, no incident"),
         (GroupStatus::Resolved, "its incident is over"),
     ] {

@@ -64,7 +64,7 @@ fn one(frame: &mut Frame<'_>, area: Rect, number: usize, plot: &Plot, theme: The
         .title_top(
             Line::from(Span::styled(format!(" {} ", plot.now), theme.bold().patch(theme.plot(number)))).right_aligned(),
         )
-        .title_bottom(Line::from(Span::styled(format!(" {seconds} s "), theme.dim())))
+        .title_bottom(Line::from(Span::styled(format!(" {seconds} s ago "), theme.dim())))
         .title_bottom(Line::from(Span::styled(format!(" peak {} ", (plot.peak)(peak)), theme.dim())).right_aligned());
     let bar = |value: &Option<f64>| value.map(|value| (value * SCALE).round() as u64);
     let bars: Vec<Option<u64>> = plot.history.iter().map(bar).collect();

@@ -82,7 +82,7 @@ fn tally(state: &State, n_rows: usize, theme: Theme) -> Line<'static> {
 }
 
 fn columns(wide: bool) -> Vec<Constraint> {
-    let mut columns = [2, 8, 8, 9, 7, 6, 6].map(Constraint::Length).to_vec();
+    let mut columns = [2, 8, 9, 9, 7, 6, 6].map(Constraint::Length).to_vec();
     if wide {
         columns.insert(3, Constraint::Length(BAR_WIDTH));
         columns.push(Constraint::Length(RULE_WIDTH));
@@ -134,18 +134,22 @@ fn cells<'a>(group: &GroupStanding, looks: Looks, theme: Theme) -> Vec<Text<'a>>
         let rule = excerpt(group.rule.as_bytes(), usize::from(RULE_WIDTH));
         cells.push(Text::from(Span::styled(rule, tint(theme.label()))));
     }
-    cells.push(Text::from(labels(group, tint(theme.label()))));
+    cells.push(Text::from(labels(group, looks.wide, tint(theme.label()))));
     cells
 }
 
-/// The values stand out; the names tell what they are.
-fn labels<'a>(group: &GroupStanding, name_style: Style) -> Line<'a> {
+/// The values stand out; the names tell what they are, where there is room for them.
+fn labels<'a>(group: &GroupStanding, with_names: bool, name_style: Style) -> Line<'a> {
     let mut spans = Vec::new();
     let mut left = LABELS_MAX;
     for (name, value) in group.group_labels.iter().filter(|(_, value)| !value.is_empty()) {
         let (name, value) = (safe(name.as_bytes(), Lines::One), excerpt(value.as_bytes(), left.max(2)));
         left = left.saturating_sub(name.len() + value.len());
-        spans.push(Span::styled(format!("{name}="), name_style));
+        if with_names {
+            spans.push(Span::styled(format!("{name}="), name_style));
+        } else if !spans.is_empty() {
+            spans.push(Span::styled("/ ", name_style));
+        }
         spans.push(Span::raw(format!("{value} ")));
         if left == 0 {
             break;
