@@ -8,7 +8,7 @@ pub mod api;
 pub mod busiest;
 pub mod config;
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 pub mod guard;
 pub mod history;
 pub mod index;

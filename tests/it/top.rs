@@ -53,7 +53,17 @@ fn the_groups_of_a_flood_are_shown_with_their_right_totals() {
     let url = format!("http://{}", home.address());
     let truth = home.path("truth.json");
     let mut storm = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-        .args(["storm", "--to", &url, "--alerts", &ALERTS.to_string(), "--seed", "7", "--truth", truth.to_str().unwrap()])
+        .args([
+            "storm",
+            "--to",
+            &url,
+            "--alerts",
+            &ALERTS.to_string(),
+            "--seed",
+            "7",
+            "--truth",
+            truth.to_str().unwrap(),
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

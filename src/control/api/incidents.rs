@@ -99,12 +99,14 @@ pub(crate) async fn resolve(
     if incident.status == Status::Resolved {
         return Err(Problem::new(StatusCode::CONFLICT, "already_resolved", "this incident is over"));
     }
+    let told = by.escape_debug().to_string();
     let action = Action::Resolve { incident_id: incident.incident_id };
     let command = Command { at: control.clock.now(), by, action };
     let log = Arc::clone(&control.commands);
     let appended = tokio::task::spawn_blocking(move || log.append(command)).await;
     match appended {
         Ok(Ok(command)) => {
+            tracing::info!(incident_id = %incident.incident_id, by = told, command, "{told} resolves incident {}", incident.incident_id);
             let detail = "written to the command log; the incident is resolved with one of the next epochs";
             Ok((StatusCode::ACCEPTED, Json(Accepted { command, detail })))
         }

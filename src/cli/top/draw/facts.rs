@@ -25,7 +25,8 @@ const NAME_MAX: usize = 16;
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, picture: &Picture, theme: Theme) {
     let numbers = Numbers::read(&picture.samples);
     let wide = area.width >= WIDE;
-    let lines = [state(picture, &numbers, wide, theme), input(picture, &numbers, theme), epochs(picture, &numbers, theme)];
+    let lines =
+        [state(picture, &numbers, wide, theme), input(picture, &numbers, theme), epochs(picture, &numbers, theme)];
     for (row, line) in (area.y..).zip(lines) {
         frame.render_widget(line, Rect { y: row, height: 1, ..area });
     }
