@@ -19,6 +19,7 @@ use crate::app::reload::{Order, Reloader};
 use crate::app::sources::Sources;
 use crate::app::upkeep::Upkeep;
 use crate::app::{engine, store};
+use crate::control::busiest::Busiest;
 use crate::control::config::reload::Live;
 use crate::control::config::{Config, Overrides};
 use crate::control::index::IncidentIndex;
@@ -64,6 +65,7 @@ impl Daemon {
         let metrics = Metrics::new();
         let board = Arc::new(StatusBoard::new(SystemClock.now()));
         let index = Arc::new(IncidentIndex::new(RESOLVED_KEPT));
+        let busiest = Arc::new(Busiest::default());
         let pulse = Arc::new(Pulse::default());
         let doors = Arc::new(Doors::default());
         let tap = Arc::new(Tap::default());
@@ -75,6 +77,7 @@ impl Daemon {
             metrics: metrics.clone(),
             index: index.clone(),
             archive: doors.clone(),
+            busiest: busiest.clone(),
             pulse: pulse.clone(),
             board: board.clone(),
             samples: Default::default(),
@@ -89,7 +92,7 @@ impl Daemon {
         tell_expiry(&config, &metrics);
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
-        let (running, sources) = start_engine(&config, &metrics, index, &doors, tap)?;
+        let (running, sources) = start_engine(&config, &metrics, index, busiest, &doors, tap)?;
         let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config));
         let (alive, ended) = bounded::<()>(0);
         let thread = std::thread::Builder::new().name("engine".to_owned());
@@ -222,6 +225,7 @@ fn start_engine(
     config: &Config,
     metrics: &Metrics,
     index: Arc<IncidentIndex>,
+    busiest: Arc<Busiest>,
     doors: &Arc<Doors>,
     tap: Arc<Tap>,
 ) -> anyhow::Result<(Running, Sources)> {
@@ -248,7 +252,8 @@ fn start_engine(
         inputs: std::mem::take(&mut sources.inputs),
         sink,
         clock: Arc::new(SystemClock),
-        on_commit: publisher(metrics.clone(), index, source_names(config)),
+        watched: busiest.watched(),
+        on_commit: publisher(metrics.clone(), index, busiest, source_names(config)),
         refusing,
         tap,
     };

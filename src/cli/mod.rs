@@ -18,6 +18,7 @@ pub mod storm;
 mod table;
 pub mod tap;
 pub mod terminal;
+pub mod top;
 pub mod topics;
 pub mod version;
 
@@ -64,6 +65,8 @@ enum Command {
     /// Look at dead letters, and put them in again.
     /// Watch a live sample of what passes a stage of a running daemon.
     Tap(tap::TapArgs),
+    /// Watch a running daemon on a screen.
+    Top(top::TopArgs),
     /// Look at dead letters.
     Dlq(dlq::DlqArgs),
     /// Look for what is wrong around the daemon: why it matters, what to do.
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Topics(args) => topics::run(&args),
         Command::Incident(args) => incident::run(&args),
         Command::Tap(args) => tap::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Dlq(args) => dlq::run(args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Version(args) => version::run(&args),

@@ -6,7 +6,8 @@ use axum::Router;
 use axum::http::{Method, StatusCode};
 use axum::routing::{MethodRouter, get, post};
 
-use crate::control::api::{Commands, Reload, alertmanager, incidents, operations, tap};
+use crate::control::api::{Commands, Reload, alertmanager, groups, incidents, operations, tap};
+use crate::control::busiest::Busiest;
 use crate::control::history::Archive;
 use crate::control::index::IncidentIndex;
 use crate::control::intake::{self, Admission, Intake, RejectedSamples};
@@ -28,6 +29,8 @@ pub struct Control {
     pub index: Arc<IncidentIndex>,
     /// Incidents that the index does not hold any more.
     pub archive: Arc<dyn Archive>,
+    /// The groups that take most alerts, while somebody watches.
+    pub busiest: Arc<Busiest>,
     /// The last minutes in numbers.
     pub pulse: Arc<Pulse>,
     /// What the daemon says of itself.
@@ -86,6 +89,7 @@ fn endpoints() -> Vec<Endpoint> {
         read("/api/v1/incidents/{id}", Side::Public, get(incidents::show)),
         read("/api/v1/incidents/{id}/steps", Side::Public, get(incidents::steps)),
         write("/api/v1/incidents/{id}/resolve", Side::Public, post(incidents::resolve)),
+        read("/api/v1/groups", Side::Public, get(groups::list)),
         read("/api/v1/pulse", Side::Public, get(operations::pulse)),
         read("/api/v1/tap", Side::Public, get(tap::listen)),
         read("/api/v1/status", Side::Public, get(operations::status)),

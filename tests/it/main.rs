@@ -30,3 +30,4 @@ mod shutdown;
 mod systemd;
 mod tap;
 mod tidy;
+mod top;

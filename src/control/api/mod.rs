@@ -1,6 +1,7 @@
 //! The JSON API: incidents, status, what Alertmanager's tools ask, and what operators need.
 
 pub(crate) mod alertmanager;
+pub mod groups;
 pub(crate) mod incidents;
 pub(crate) mod operations;
 mod parameters;

@@ -29,6 +29,7 @@ const MATRIX: [(&str, &str, &str, [u16; 3]); 18] = [
         "/api/v1/incidents/00000000000000000000000000000001/resolve",
         [401, 401, 202],
     ),
+    ("GET", "/api/v1/groups", "/api/v1/groups", [401, 401, 200]),
     ("GET", "/api/v1/pulse", "/api/v1/pulse", [401, 401, 200]),
     ("GET", "/api/v1/tap", "/api/v1/tap?stage=none", [401, 401, 400]),
     ("GET", "/api/v1/status", "/api/v1/status", [401, 401, 200]),

@@ -141,6 +141,8 @@ pub struct Outside {
     pub refusing: Arc<AtomicBool>,
     /// Shows samples to those who listen.
     pub tap: Arc<Tap>,
+    /// Set while somebody watches the busiest groups: then each epoch brings them along.
+    pub watched: Arc<AtomicBool>,
 }
 
 /// A running engine.
@@ -150,6 +152,7 @@ pub struct Running {
     workers: Vec<JoinHandle<()>>,
     commit: JoinHandle<Result<Committing, RunError>>,
     clock: Arc<dyn Clock>,
+    watched: Arc<AtomicBool>,
     ended: Receiver<()>,
 }
 
@@ -158,7 +161,7 @@ pub struct Running {
 pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Running {
     let options = start.options.clone();
     let (n_decoders, n_shards) = (options.decoders.max(1), options.shards.max(1));
-    let Outside { inputs, mut sink, clock, on_commit, refusing, tap } = outside;
+    let Outside { inputs, mut sink, clock, on_commit, refusing, tap, watched } = outside;
     let shared = Arc::new(Shared {
         wants_sweep: AtomicBool::new(start.builder.wants_sweep()),
         has_deadlines: AtomicBool::new(start.shards.iter().any(|shard| shard.tally().has_deadlines)),
@@ -182,8 +185,8 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         let (to_output, output) = bounded(1);
         to_shards.push(to_shard);
         outputs.push(output);
-        let (options, shared) = (options.clone(), shared.clone());
-        let worker = work::ShardWorker { index, options, shard, parts, output: to_output, shared };
+        let (options, shared, watched) = (options.clone(), shared.clone(), watched.clone());
+        let worker = work::ShardWorker { index, options, shard, parts, output: to_output, shared, watched };
         workers.push(spawn(format!("shard-{index}"), running.clone(), move || worker.run()));
     }
     for index in 0..n_decoders {
@@ -222,7 +225,7 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         options: options.epoch.clone(),
     };
     let sequencer = spawn("sequencer".to_owned(), running, move || runner.run());
-    Running { shared, sequencer, workers, commit, clock, ended }
+    Running { shared, sequencer, workers, commit, clock, watched, ended }
 }
 
 const SEQUENCER_BEAT: usize = 0;
@@ -290,6 +293,7 @@ impl Running {
         let (sink, on_commit) = committed.map_err(|_| panicked())??;
         let (sequencer, inputs) = sequenced.map_err(|_| panicked())??;
         let refusing = sequencer.refusing.clone();
-        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing, tap: self.shared.tap.clone() }))
+        let (tap, watched) = (self.shared.tap.clone(), self.watched);
+        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing, tap, watched }))
     }
 }

@@ -10,6 +10,7 @@ use crate::model::incident::{Counts, EventReason, Sample};
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::Seq;
 use crate::pipeline::outcome::{Outcome, SourceCounts};
+use crate::pipeline::shard::busiest::BusyGroup;
 use crate::pipeline::source::SourceIndex;
 
 /// Where a group event stands in the one order of everything: timers of a step fire before the alert with the same number.
@@ -153,6 +154,8 @@ pub struct Out {
     pub late: u64,
     /// Members that left because nobody saw or resolved them for `forget_after`.
     pub expired: u64,
+    /// The groups that took most, if somebody watches.
+    pub busiest: Vec<BusyGroup>,
 }
 
 impl Out {

@@ -6,6 +6,7 @@
 //! the state in `save.rs`; `describe.rs` names what the tap shows.
 
 mod arena;
+pub mod busiest;
 mod clocks;
 mod dedup;
 mod describe;
