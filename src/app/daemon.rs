@@ -12,16 +12,19 @@ use anyhow::Context as _;
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::app::bridge::{BridgeOptions, HttpBridge};
+use crate::app::credentials::tell_expiry;
 use crate::app::doors::Doors;
-use crate::app::publish::{publisher, totals};
+use crate::app::publish::{announce, publisher, totals};
 use crate::app::reload::{Order, Reloader};
 use crate::app::sources::Sources;
 use crate::app::upkeep::Upkeep;
 use crate::app::{engine, store};
+use crate::control::busiest::Busiest;
 use crate::control::config::reload::Live;
 use crate::control::config::{Config, Overrides};
 use crate::control::index::IncidentIndex;
 use crate::control::intake::{Admission, IntakeOptions};
+use crate::control::pulse::Pulse;
 use crate::control::routes::{Control, Part, router};
 use crate::control::server::{Server, ServerOptions, TlsFiles, serve};
 use crate::control::status::{Phase, StatusBoard};
@@ -29,9 +32,12 @@ use crate::metrics::{Metric, Metrics, config_hash_value};
 use crate::model::time::{Clock as _, Stopwatch, SystemClock};
 use crate::pipeline::options::{Options, SourceOptions};
 use crate::pipeline::run::{Outside, RunError, Running, start};
+use crate::pipeline::tap::Tap;
 
 /// Resolved incidents kept for readers; unresolved ones are all kept.
 const RESOLVED_KEPT: usize = 10_000;
+/// Resolved incidents read back from the store at the start: what a person looks back on, in a fraction of a second.
+const RESOLVED_SHOWN: usize = 1_000;
 /// How long requests in hand may take at a stop.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
 /// Orders to the engine that may wait.
@@ -59,7 +65,10 @@ impl Daemon {
         let metrics = Metrics::new();
         let board = Arc::new(StatusBoard::new(SystemClock.now()));
         let index = Arc::new(IncidentIndex::new(RESOLVED_KEPT));
+        let busiest = Arc::new(Busiest::default());
+        let pulse = Arc::new(Pulse::default());
         let doors = Arc::new(Doors::default());
+        let tap = Arc::new(Tap::default());
         let servers = Arc::new(Mutex::new(Vec::new()));
         let (orders, inbox) = bounded(ORDERS);
         let live = Live::new(config.clone(), overrides);
@@ -67,6 +76,9 @@ impl Daemon {
         let control = Arc::new(Control {
             metrics: metrics.clone(),
             index: index.clone(),
+            archive: doors.clone(),
+            busiest: busiest.clone(),
+            pulse: pulse.clone(),
             board: board.clone(),
             samples: Default::default(),
             admission: Admission::new(IntakeOptions::default()),
@@ -74,12 +86,14 @@ impl Daemon {
             commands: doors.clone(),
             reload: reloader.clone(),
             clock: Box::new(SystemClock),
+            tap: tap.clone(),
         });
         let (address, admin_address) = listen(&config, &control, &servers)?;
+        tell_expiry(&config, &metrics);
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
-        let (running, sources) = start_engine(&config, &metrics, index, &doors)?;
-        let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), source_names(&config));
+        let (running, sources) = start_engine(&config, &metrics, index, busiest, &doors, tap)?;
+        let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config));
         let (alive, ended) = bounded::<()>(0);
         let thread = std::thread::Builder::new().name("engine".to_owned());
         let engine = thread.spawn(move || {
@@ -133,6 +147,7 @@ impl Daemon {
         let _ = self.orders.send(Order::Stop); // An engine that is gone has ended already.
         let engine = self.engine;
         let ended = tokio::task::spawn_blocking(move || engine.join()).await;
+        self.control.metrics.set(Metric::Ready, &[], 0.0); // Nobody looks any more who could say so.
         let servers = std::mem::take(&mut *self.servers.lock().unwrap_or_else(PoisonError::into_inner));
         for server in servers {
             server.shut_down(HTTP_GRACE).await;
@@ -210,15 +225,20 @@ fn start_engine(
     config: &Config,
     metrics: &Metrics,
     index: Arc<IncidentIndex>,
+    busiest: Arc<Busiest>,
     doors: &Arc<Doors>,
+    tap: Arc<Tap>,
 ) -> anyhow::Result<(Running, Sources)> {
     let begun = Stopwatch::start();
     let mut sink = store::open_sink(config, metrics)?;
     let from = engine::restore(sink.as_mut(), options_of(config))?;
     metrics.observe(Metric::RestoreDuration, &[], begun.elapsed().as_secs_f64());
     index.apply(&from.seed);
+    open_archive(config, &index, doors)?;
+    announce(metrics, config.sources.iter().map(|source| source.name.as_str()));
     metrics.publish(|metrics| totals(metrics, &from.builder.summary(), &source_names(config)));
-    tracing::info!(incidents = from.seed.len(), seconds = begun.elapsed().as_secs_f64(), "state restored");
+    let (incidents, seconds) = (from.seed.len(), begun.elapsed().as_secs_f64());
+    tracing::info!(incidents, seconds, "state restored: {incidents} incidents in {seconds:.1} s");
     let mut sources = Sources::start(config, &from.positions, metrics)?;
     let refusing = Arc::default();
     if let Some((sender, next)) = sources.http.take() {
@@ -232,10 +252,22 @@ fn start_engine(
         inputs: std::mem::take(&mut sources.inputs),
         sink,
         clock: Arc::new(SystemClock),
-        on_commit: publisher(metrics.clone(), index, source_names(config)),
+        watched: busiest.watched(),
+        on_commit: publisher(metrics.clone(), index, busiest, source_names(config)),
         refusing,
+        tap,
     };
     Ok((start(from, outside, None), sources))
+}
+
+/// Opens the store's memory of incidents, and shows those that were resolved before this start.
+fn open_archive(config: &Config, index: &IncidentIndex, doors: &Doors) -> anyhow::Result<()> {
+    if let Some(archive) = store::open_archive(config)? {
+        let ends = archive.newest_ends(RESOLVED_SHOWN).context("read resolved incidents")?;
+        index.apply(&ends.into_iter().map(Arc::new).collect::<Vec<_>>());
+        let _ = doors.archive.set(Box::new(store::SqlArchive(Mutex::new(archive)))); // The daemon starts once.
+    }
+    Ok(())
 }
 
 /// The engine's thread: orders, upkeep, and the end.

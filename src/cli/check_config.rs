@@ -5,9 +5,11 @@ use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
+use crate::cli::output::{self, Output};
+use crate::cli::terminal::coloured;
 use crate::control::config::fault::{Faults, counted, list};
 use crate::control::config::{Config, Loaded, Overrides, SourceKind, Store};
 
@@ -22,15 +24,6 @@ pub struct CheckConfigArgs {
     pub output: Output,
 }
 
-/// How a result is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Text,
-    /// One JSON object.
-    Json,
-}
-
 /// Checks the file; exit code 0 if it can be used, 1 if it has faults.
 ///
 /// # Errors
@@ -38,11 +31,11 @@ pub enum Output {
 pub fn run(args: &CheckConfigArgs) -> anyhow::Result<ExitCode> {
     let checked = Config::load(&args.file, &Overrides::default());
     let colours = std::io::stdout().is_terminal();
-    let text = match args.output {
-        Output::Text => as_text(&checked, colours),
-        Output::Json => format!("{:#}\n", as_json(&checked)),
-    };
-    anstream::stdout().write_all(text.as_bytes())?;
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        Output::Text => out.write_all(coloured(&as_text(&checked, colours)).as_bytes())?,
+        Output::Json => output::json(&as_json(&checked), &mut out)?,
+    }
     Ok(if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 

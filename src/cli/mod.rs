@@ -1,14 +1,24 @@
 //! The command line: one file or folder per subcommand, thin.
 
 pub mod check_config;
+pub mod client;
+pub mod demo;
+pub mod dlq;
+pub mod incident;
+pub mod installation;
+pub mod output;
 pub mod completion;
 pub mod demo;
 pub mod dlq;
 pub mod man;
+pub mod doctor;
 pub mod replay;
 pub mod run;
 pub mod storm;
+mod table;
+pub mod tap;
 pub mod terminal;
+pub mod top;
 pub mod topics;
 pub mod version;
 
@@ -21,6 +31,8 @@ const NAME: &str = "tidegate";
 
 /// Findings, or something failed.
 const FAILED: u8 = 1;
+/// The arguments, or the configuration that they name, cannot be used.
+const USAGE: u8 = 2;
 
 /// Alert stream processor: takes the flood, hands on a small, exact stream of incidents.
 ///
@@ -48,8 +60,17 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Create or check the Kafka topics that a configuration needs.
     Topics(topics::TopicsArgs),
+    /// Look at incidents, and resolve one.
+    Incident(incident::IncidentArgs),
+    /// Look at dead letters, and put them in again.
+    /// Watch a live sample of what passes a stage of a running daemon.
+    Tap(tap::TapArgs),
+    /// Watch a running daemon on a screen.
+    Top(top::TopArgs),
     /// Look at dead letters.
     Dlq(dlq::DlqArgs),
+    /// Look for what is wrong around the daemon: why it matters, what to do.
+    Doctor(doctor::DoctorArgs),
     /// Print versions of the program and the libraries it is linked to.
     Version(version::VersionArgs),
     /// Write completions of this command line for a shell.
@@ -69,7 +90,11 @@ pub fn main() -> ExitCode {
         Command::Storm(args) => storm::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Topics(args) => topics::run(&args),
+        Command::Incident(args) => incident::run(&args),
+        Command::Tap(args) => tap::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Dlq(args) => dlq::run(args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Version(args) => version::run(&args),
         Command::Completion(args) => completion::run(&args),
         Command::Man(args) => man::run(&args),

@@ -3,6 +3,7 @@
 //! Record time is `receivedAt`, else `startsAt`, else that of the line before. At the end the clock runs on until no
 //! timer is left. Also how grouping is judged: `--assignments` tells for every line what became of it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
+use crate::cli::output::{self, Output};
 use crate::cli::{FAILED, terminal};
 use crate::control::config::{Config, Overrides};
 use crate::model::alert::Format;
@@ -49,6 +52,9 @@ pub struct ReplayArgs {
     /// Writes for every line, in order, what became of it.
     #[arg(long, value_name = "FILE")]
     assignments: Option<PathBuf>,
+    /// How to write the summary.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 /// Replays.
@@ -90,7 +96,11 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     }
     let summary = replay.finish()?;
     progress.finish_and_clear();
-    tell(&summary, &replay)?;
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        Output::Text => tell(&summary, &replay, &mut out)?,
+        Output::Json => output::json(&as_json(&summary, &replay), &mut out)?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -222,8 +232,26 @@ fn replay_options(config: &Config) -> Options {
     Options { decoders: 1, shards: 1, sources: vec![source].into(), ..config.pipeline.clone() }
 }
 
-fn tell(summary: &Summary, replay: &Replay) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
+fn as_json(summary: &Summary, replay: &Replay) -> serde_json::Value {
+    let counts = summary.totals.first().copied().unwrap_or_default().counts;
+    let outcomes: BTreeMap<&str, u64> =
+        Outcome::ALL.iter().map(|outcome| outcome.name()).zip(counts.outcomes).collect();
+    let rejected = replay.rejected.iter().map(|letter| {
+        let begins_with = terminal::excerpt(&letter.bytes, 60);
+        json!({ "position": letter.position, "reason": letter.reason.name(), "begins_with": begins_with })
+    });
+    json!({
+        "lines": replay.lines,
+        "alerts": counts.received,
+        "outcomes": outcomes,
+        "held": counts.held,
+        "incidents": replay.n_incidents,
+        "events": replay.n_events,
+        "rejected": rejected.collect::<Vec<_>>(),
+    })
+}
+
+fn tell(summary: &Summary, replay: &Replay, out: &mut dyn Write) -> anyhow::Result<()> {
     for letter in &replay.rejected {
         let text = terminal::excerpt(&letter.bytes, 60);
         writeln!(out, "rejected at byte {}: {}: {text}", letter.position, letter.reason.name())?;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 
+use crate::control::history::{Recent, Step, Steps};
 use crate::model::{IncidentEvent, IncidentId, Matcher, Severity, Status, Timestamp};
 
 /// Resolved incidents kept by default: some days of a busy installation, some ten megabytes.
@@ -22,6 +23,7 @@ pub const LIMIT_MAX: usize = 1_000;
 #[derive(Debug)]
 pub struct IncidentIndex {
     incidents: DashMap<IncidentId, Arc<IncidentEvent>>,
+    steps: DashMap<IncidentId, Recent>,
     /// Resolved incidents by record time of their last event, oldest first. Its lock makes writers take turns.
     resolved: Mutex<BTreeSet<(Timestamp, IncidentId)>>,
     resolved_max: usize,
@@ -38,6 +40,8 @@ pub struct Query {
     pub matchers: Vec<Matcher>,
     /// Its last event is of this record time or later.
     pub since: Option<Timestamp>,
+    /// Its id begins with these hexadecimal digits, in lower case.
+    pub id_prefix: Option<String>,
     /// Most incidents in the answer; cut to `LIMIT_MAX`.
     pub limit: usize,
     /// Where the page before ended.
@@ -64,7 +68,7 @@ impl IncidentIndex {
     /// An empty index that keeps this many resolved incidents.
     #[must_use]
     pub fn new(resolved_max: usize) -> Self {
-        Self { incidents: DashMap::new(), resolved: Mutex::default(), resolved_max }
+        Self { incidents: DashMap::new(), steps: DashMap::new(), resolved: Mutex::default(), resolved_max }
     }
 
     /// Takes the events of a committed epoch, or of the log at start, in any order: of each incident the newest
@@ -84,10 +88,12 @@ impl IncidentIndex {
                 resolved.insert((event.record_time, id));
             }
             self.incidents.insert(id, Arc::clone(event));
+            self.steps.entry(id).or_default().push(Step::from(&**event));
         }
         while resolved.len() > self.resolved_max {
             if let Some((_, oldest)) = resolved.pop_first() {
                 self.incidents.remove(&oldest);
+                self.steps.remove(&oldest);
             }
         }
     }
@@ -97,12 +103,19 @@ impl IncidentIndex {
         let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
         resolved.clear();
         self.incidents.clear();
+        self.steps.clear();
     }
 
     /// The newest event of an incident.
     #[must_use]
     pub fn get(&self, id: IncidentId) -> Option<Arc<IncidentEvent>> {
         self.incidents.get(&id).map(|event| Arc::clone(&event))
+    }
+
+    /// What happened to an incident, as far as it was seen since the start.
+    #[must_use]
+    pub fn steps(&self, id: IncidentId) -> Steps {
+        self.steps.get(&id).map(|steps| steps.read()).unwrap_or_default()
     }
 
     /// How many incidents are kept: unresolved, resolved.
@@ -141,6 +154,7 @@ fn passes(query: &Query, event: &IncidentEvent) -> bool {
     query.status.is_none_or(|status| event.status == status)
         && query.severity.is_none_or(|severity| event.severity_max >= severity)
         && query.since.is_none_or(|since| event.record_time >= since)
+        && query.id_prefix.as_ref().is_none_or(|prefix| event.incident_id.to_string().starts_with(prefix))
         && query
             .matchers
             .iter()
@@ -215,6 +229,8 @@ mod tests {
         check(Query { severity: Some(Severity::Warning), ..all.clone() }, &[2, 1]);
         check(Query { since: Some(event(2, 1, Status::Firing).record_time), ..all.clone() }, &[2]);
         check(Query { matchers: Matcher::parse_all("service=~\"s1|s7\"").unwrap(), ..all.clone() }, &[1]);
+        check(Query { id_prefix: Some(format!("{:031}", 0)), ..all.clone() }, &[2, 1]);
+        check(Query { id_prefix: Some(IncidentId(2).to_string()), ..all.clone() }, &[2]);
         check(Query { matchers: Matcher::parse_all("absent=\"\"").unwrap(), ..all }, &[2, 1]);
     }
 }

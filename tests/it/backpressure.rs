@@ -84,11 +84,13 @@ fn run(
     let mut sink = store.sink();
     sink.restore(&mut |_| Ok(())).unwrap();
     let outside = Outside {
+        tap: Default::default(),
         inputs,
         sink: Box::new(sink),
         clock: Arc::new(clock.clone()),
         on_commit: Box::new(|_, _| {}),
         refusing: Arc::default(),
+        watched: Arc::default(),
     };
     (start(fresh(options), outside, None), senders)
 }

@@ -1,12 +1,14 @@
 //! The pages in `docs/` and the README name what the program has: every metric, reason, format and path.
 
 use axum::http::Method;
+use tidegate::cli::doctor::checks::Check;
 use tidegate::control::routes::{Part, list};
 use tidegate::metrics::{ALL, Kind};
 use tidegate::model::alert::Format;
 use tidegate::pipeline::decode::Reject;
 
 const README: &str = include_str!("../../README.md");
+const DOCTOR: &str = include_str!("../../docs/doctor.md");
 const METRICS: &str = include_str!("../../docs/metrics.md");
 const WIRE_FORMATS: &str = include_str!("../../docs/wire-formats.md");
 
@@ -40,6 +42,19 @@ fn every_reason_and_format_is_explained() {
     for name in reasons.iter().chain(&formats) {
         assert!(explained.contains(name), "{name} is not in a table of docs/wire-formats.md");
     }
+}
+
+#[test]
+fn the_page_of_doctor_has_every_check() {
+    let explained: Vec<&str> = DOCTOR.lines().filter(|line| line.starts_with("| `")).collect();
+    let mut rows = explained.iter().filter(|row| Check::named(first_cells(row).first().unwrap_or(&"")).is_some());
+    for check in Check::ALL {
+        let begins = format!("| `{}` | {} | ", check.name(), check.group().name());
+        let row = rows.next().copied().unwrap_or_default();
+        assert!(row.starts_with(&begins), "docs/doctor.md must have a row {begins:?}, and in its place has {row:?}");
+        assert_eq!(row.matches(" | ").count(), 3, "{row}");
+    }
+    assert_eq!(rows.count(), 0, "a check has one row");
 }
 
 #[test]

@@ -2,15 +2,17 @@
 //!
 //! `run` never creates a topic: a name with a slip of the pen would become a topic nobody reads.
 
-mod cluster;
-mod judge;
+pub(super) mod cluster;
+pub(super) mod judge;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
+use crate::cli::output::{self, Output};
+use crate::cli::terminal::coloured;
 use crate::cli::topics::cluster::Cluster;
 use crate::cli::topics::judge::{Finding, Wanted, Weight, judge, wanted};
 use crate::control::config::{Config, Loaded, Overrides};
@@ -46,15 +48,6 @@ enum TopicsCommand {
     Check,
 }
 
-/// How a result is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// One JSON object.
-    Json,
-}
-
 /// Runs the subcommand. Exit code 0: all is well; 1: something is wrong with a topic; 2: the configuration has none.
 ///
 /// # Errors
@@ -67,7 +60,7 @@ fn run_to(args: &TopicsArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
     let config = match Config::load(&args.config, &Overrides::default()) {
         Ok(Loaded { config, .. }) => config,
         Err(faults) => {
-            writeln!(err, "{}{}", faults.details(false), faults.summary())?;
+            writeln!(err, "{}", coloured(&format!("{}{}", faults.details(false), faults.summary())))?;
             return Ok(2);
         }
     };
@@ -95,7 +88,7 @@ fn run_to(args: &TopicsArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
     }
     match args.output {
         Output::Text => as_text(&topics, &created, &findings, out)?,
-        Output::Json => writeln!(out, "{:#}", as_json(&topics, &created, &findings))?,
+        Output::Json => output::json(&as_json(&topics, &created, &findings), out)?,
     }
     out.flush()?;
     Ok(u8::from(findings.iter().any(|finding| finding.weight == Weight::Fault)))

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 
 use crate::control::api::parameters::Parameters;
+use crate::control::history::{Archive, ArchiveError, Steps};
 use crate::control::index::{LIMIT_MAX, Query};
 use crate::control::intake::read_body;
 use crate::control::problem::Problem;
@@ -25,6 +26,13 @@ pub(crate) struct List {
     incidents: Vec<Arc<IncidentEvent>>,
     /// Give it back as `cursor` for what comes after.
     next: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ShownSteps {
+    incident_id: IncidentId,
+    #[serde(flatten)]
+    steps: Steps,
 }
 
 #[derive(Deserialize, Default)]
@@ -49,7 +57,30 @@ pub(crate) async fn show(
     State(control): State<Arc<Control>>,
     Path(id): Path<String>,
 ) -> Result<Json<Arc<IncidentEvent>>, Problem> {
-    Ok(Json(find(&control, &id)?))
+    Ok(Json(find(&control, &id).await?))
+}
+
+pub(crate) async fn steps(
+    State(control): State<Arc<Control>>,
+    Path(id): Path<String>,
+) -> Result<Json<ShownSteps>, Problem> {
+    let id = parse(&id)?;
+    let steps = all_steps(&control, id).await?;
+    Ok(Json(ShownSteps { incident_id: id, steps }))
+}
+
+/// The steps of an incident: from memory where these are all, else from the store.
+///
+/// # Errors
+/// When nobody knows the incident, or the store cannot be read.
+pub(crate) async fn all_steps(control: &Arc<Control>, id: IncidentId) -> Result<Steps, Problem> {
+    let known = control.index.steps(id);
+    if known.complete {
+        return Ok(known);
+    }
+    let stored = ask(control, move |archive| archive.steps(id)).await?;
+    let steps = if stored.steps.len() > known.steps.len() { stored } else { known };
+    if steps.steps.is_empty() { Err(unknown()) } else { Ok(steps) }
 }
 
 pub(crate) async fn resolve(
@@ -64,16 +95,18 @@ pub(crate) async fn resolve(
     if phase != Phase::Running {
         return Err(Problem::unavailable("not_taken", format!("the daemon is {}", phase.name()), wait));
     }
-    let incident = find(&control, &id)?;
+    let incident = find(&control, &id).await?;
     if incident.status == Status::Resolved {
         return Err(Problem::new(StatusCode::CONFLICT, "already_resolved", "this incident is over"));
     }
+    let told = by.escape_debug().to_string();
     let action = Action::Resolve { incident_id: incident.incident_id };
     let command = Command { at: control.clock.now(), by, action };
     let log = Arc::clone(&control.commands);
     let appended = tokio::task::spawn_blocking(move || log.append(command)).await;
     match appended {
         Ok(Ok(command)) => {
+            tracing::info!(incident_id = %incident.incident_id, by = told, command, "{told} resolves incident {}", incident.incident_id);
             let detail = "written to the command log; the incident is resolved with one of the next epochs";
             Ok((StatusCode::ACCEPTED, Json(Accepted { command, detail })))
         }
@@ -83,7 +116,7 @@ pub(crate) async fn resolve(
 }
 
 fn query(uri: &Uri) -> Result<Query, Problem> {
-    let known = ["status", "severity", "filter", "since", "limit", "cursor"];
+    let known = ["status", "severity", "filter", "since", "id", "limit", "cursor"];
     let parameters = Parameters::read(uri, &known)?;
     let status = parameters.read_as("status", |word| match word {
         "firing" => Ok(Status::Firing),
@@ -97,19 +130,51 @@ fn query(uri: &Uri) -> Result<Query, Problem> {
     let since = parameters.read_as("since", |text| {
         Timestamp::parse(text).ok_or_else(|| "must be a time such as 2026-01-31T08:00:00Z".to_owned())
     })?;
+    let id_prefix = parameters.read_as("id", |text| {
+        let is_prefix = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_prefix { Ok(text.to_ascii_lowercase()) } else { Err("must be 1 to 32 hexadecimal digits".to_owned()) }
+    })?;
     let limit = parameters.read_as("limit", |text| match text.parse() {
         Ok(limit @ 1..=LIMIT_MAX) => Ok(limit),
         _ => Err(format!("must be a number from 1 to {LIMIT_MAX}")),
     })?;
     let cursor = parameters.read_as("cursor", str::parse)?;
     let matchers = parameters.matchers("filter")?;
-    Ok(Query { status, severity, matchers, since, limit: limit.unwrap_or(LIMIT_DEFAULT), cursor })
+    Ok(Query { status, severity, matchers, since, id_prefix, limit: limit.unwrap_or(LIMIT_DEFAULT), cursor })
 }
 
-fn find(control: &Control, id: &str) -> Result<Arc<IncidentEvent>, Problem> {
-    let id: IncidentId = id.parse().map_err(|fault: String| Problem::bad_request("bad_incident_id", fault))?;
-    let detail = "no such incident, or it is over for so long that only the store still has it";
-    control.index.get(id).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "not_found", detail))
+/// The newest event of an incident, from memory or the store.
+///
+/// # Errors
+/// When the id is none, nobody knows it, or the store cannot be read.
+pub(crate) async fn find(control: &Arc<Control>, id: &str) -> Result<Arc<IncidentEvent>, Problem> {
+    let id = parse(id)?;
+    if let Some(event) = control.index.get(id) {
+        return Ok(event);
+    }
+    ask(control, move |archive| archive.newest(id)).await?.map(Arc::new).ok_or_else(unknown)
+}
+
+fn parse(id: &str) -> Result<IncidentId, Problem> {
+    id.parse().map_err(|fault: String| Problem::bad_request("bad_incident_id", fault))
+}
+
+fn unknown() -> Problem {
+    let detail = "no such incident, or it is over for so long that it was forgotten";
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+}
+
+/// Reads the store on a thread that may block.
+async fn ask<T: Send + 'static>(
+    control: &Arc<Control>,
+    question: impl FnOnce(&dyn Archive) -> Result<T, ArchiveError> + Send + 'static,
+) -> Result<T, Problem> {
+    let archive = Arc::clone(&control.archive);
+    let failed = |detail: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store_unreadable", detail);
+    match tokio::task::spawn_blocking(move || question(&*archive)).await {
+        Ok(answer) => answer.map_err(|error| failed(error.to_string())),
+        Err(_) => Err(failed("the reader of the store stopped".to_owned())),
+    }
 }
 
 /// Who resolves: the body `{"by": "..."}`, or an empty one.

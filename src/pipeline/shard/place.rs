@@ -11,7 +11,7 @@ use crate::pipeline::chunk::{Arrival, Part};
 use crate::pipeline::options::WindowKind;
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::shard::dedup::{Member, MemberState, Unsaved};
-use crate::pipeline::shard::event::Out;
+use crate::pipeline::shard::event::{Out, Reason};
 use crate::pipeline::shard::group::{EndCause, Group, Pending};
 use crate::pipeline::shard::{Moment, Shard};
 
@@ -66,6 +66,7 @@ impl Shard {
         let Some(group) = self.group(group_slot) else { return };
         let at = arrival.time.max(group.last);
         let incident = group.incident;
+        let reason = if group.resolved_by.is_some() { Reason::ResolvedByPerson } else { Reason::Repeat };
         let is_late = arrival.time < group.last;
         out.late += if is_late { n } else { 0 };
         let moment = self.moment(group_slot, arrival, at);
@@ -89,7 +90,7 @@ impl Shard {
         if came_before_its_end {
             self.file_window(group_slot);
         }
-        Self::count(out, arrival, Outcome::Folded, n, Some(incident));
+        Self::count(out, arrival, Outcome::Folded, reason, n, Some(incident));
         self.change(group_slot, if rose { EventReason::SeverityRose } else { EventReason::Counted }, moment, out);
     }
 
@@ -160,12 +161,13 @@ impl Shard {
         let Some(group) = self.group_mut(group_slot) else { return };
         let (was_resolved, incident) = (group.status == Status::Resolved, group.incident);
         let before = slot.and_then(|slot| self.dedup.get(slot)).filter(|member| member.group == group_slot);
-        let was_firing = before.is_some_and(|member| member.state == MemberState::Firing);
+        let (was_member, was_firing) =
+            (before.is_some(), before.is_some_and(|member| member.state == MemberState::Firing));
         self.reopen_window(group_slot, at);
         let (entry, rose) = self.enter(group_slot, slot, part, arrival, moment, out);
-        let outcome = if was_resolved {
+        let (outcome, why) = if was_resolved {
             self.reopen(group_slot, moment, out);
-            Outcome::Opened
+            (Outcome::Opened, Reason::Opening(EventReason::FiringAgain))
         } else {
             let reason = match (rose, was_firing) {
                 (true, _) => EventReason::SeverityRose,
@@ -173,9 +175,13 @@ impl Shard {
                 (false, false) => EventReason::Grew,
             };
             self.change(group_slot, reason, moment, out);
-            if was_firing { Outcome::Folded } else { Outcome::Joined }
+            match (was_firing, was_member) {
+                (true, _) => (Outcome::Folded, Reason::NewOccurrence),
+                (false, true) => (Outcome::Joined, Reason::FiresAgain),
+                (false, false) => (Outcome::Joined, Reason::NewMember),
+            }
         };
-        Self::count(out, arrival, outcome, 1, Some(incident));
+        Self::count(out, arrival, outcome, why, 1, Some(incident));
         self.file_window(group_slot);
         self.repeat_rest(entry, arrival, out);
     }
@@ -224,7 +230,7 @@ impl Shard {
         let (entry, _) = self.enter(group_slot, slot, part, arrival, moment, out);
         self.announce_later(group_slot, moment, out);
         let incident = self.group(group_slot).map(|group| group.incident);
-        Self::count(out, arrival, Outcome::Opened, 1, incident);
+        Self::count(out, arrival, Outcome::Opened, Reason::Opening(reason), 1, incident);
         self.file_window(group_slot);
         self.repeat_rest(entry, arrival, out);
     }
@@ -365,7 +371,7 @@ impl Shard {
 
     pub(super) fn resolve(&mut self, slot: Option<u32>, arrival: &Arrival, out: &mut Out) {
         let Some((slot, member)) = slot.and_then(|slot| self.dedup.get(slot).map(|member| (slot, *member))) else {
-            return Self::count(out, arrival, Outcome::Folded, u64::from(arrival.count), None);
+            return Self::count(out, arrival, Outcome::Folded, Reason::NothingFires, u64::from(arrival.count), None);
         };
         let Some((incident, last)) = self.group(member.group).map(|group| (group.incident, group.last)) else { return };
         let shown =
@@ -375,7 +381,8 @@ impl Shard {
             MemberState::Held => MemberState::HeldResolved,
             MemberState::Resolved | MemberState::HeldResolved => {
                 // A resolve of what does not fire: it has its outcome, and changes nothing.
-                return Self::count(out, arrival, Outcome::Folded, u64::from(arrival.count), shown);
+                let n = u64::from(arrival.count);
+                return Self::count(out, arrival, Outcome::Folded, Reason::NothingFires, n, shown);
             }
         };
         if let Some(member) = self.dedup.get_mut(slot) {
@@ -386,12 +393,12 @@ impl Shard {
         if state == MemberState::Resolved {
             let moment = self.moment(member.group, arrival, arrival.time.max(last));
             self.count_in(member.group, arrival, Status::Resolved, 1, moment.time);
-            Self::count(out, arrival, Outcome::Resolved, 1, shown);
+            Self::count(out, arrival, Outcome::Resolved, Reason::MemberResolved, 1, shown);
             rest -= 1;
             self.stop_firing(member.group, EventReason::AllResolved, moment, out);
         }
         if rest > 0 {
-            Self::count(out, arrival, Outcome::Folded, rest, shown);
+            Self::count(out, arrival, Outcome::Folded, Reason::NothingFires, rest, shown);
         }
     }
 
