@@ -62,10 +62,28 @@ pub(super) fn exit_status(subcommand: &str) -> Option<Section> {
             ("1", "Something is wrong with a topic, or the cluster does not answer."),
             ("2", "The configuration cannot be used, or names no topics."),
         ],
+        "incident" => &[
+            ("0", "Done."),
+            ("1", "There is no such incident, the daemon does not answer, or it failed."),
+            ("2", "The arguments cannot be used as they are."),
+        ],
+        "tap" => &[
+            ("0", "The limit was reached, or somebody stopped it."),
+            ("1", "The daemon refused, stopped or fell silent."),
+        ],
+        "top" => &[
+            ("0", "Somebody ended it, or the picture is written."),
+            ("1", "The daemon does not answer, or it failed."),
+        ],
         "dlq" => &[
             ("0", "Done."),
-            ("1", "There is no such letter, or it failed."),
-            ("2", "There is no store where the arguments say."),
+            ("1", "There is no such letter, one was not put in again, or it failed."),
+            ("2", "There is no store where the arguments say, or they cannot be used."),
+        ],
+        "doctor" => &[
+            ("0", "No problem was found; warnings do not count."),
+            ("1", "There is a problem or, with --deny-warnings, a warning."),
+            ("2", "The configuration cannot be used, so there is nothing to examine."),
         ],
         "replay" | "version" | "completion" | "man" => &[("0", "Done."), ("1", "It failed.")],
         _ => return None,

@@ -128,8 +128,8 @@ fn the_help_of_a_subcommand_ends_with_its_exit_codes() {
     let mut command = command().term_width(100);
     command.build();
     let dlq = command.find_subcommand_mut("dlq").unwrap();
-    let end = "\n\nExit status:\n  0  Done.\n  1  There is no such letter, or it failed.\n  2  There is no store where the \
-               arguments say.\n";
+    let end = "\n\nExit status:\n  0  Done.\n  1  There is no such letter, one was not put in again, or it \
+               failed.\n  2  There is no store where the arguments say, or they cannot be used.\n";
     assert!(dlq.render_long_help().to_string().ends_with(end));
     assert!(dlq.find_subcommand_mut("show").unwrap().render_long_help().to_string().ends_with(end));
     let help = command.find_subcommand_mut("run").unwrap().render_long_help();
