@@ -20,6 +20,7 @@ use crate::app::upkeep::Upkeep;
 use crate::app::{engine, store};
 use crate::control::config::reload::Live;
 use crate::control::config::{Config, Overrides};
+use crate::control::feed::Feed;
 use crate::control::index::IncidentIndex;
 use crate::control::intake::{Admission, IntakeOptions};
 use crate::control::pulse::Pulse;
@@ -63,6 +64,7 @@ impl Daemon {
         let board = Arc::new(StatusBoard::new(SystemClock.now()));
         let index = Arc::new(IncidentIndex::new(RESOLVED_KEPT));
         let pulse = Arc::new(Pulse::default());
+        let feed = Arc::new(Feed::default());
         let doors = Arc::new(Doors::default());
         let servers = Arc::new(Mutex::new(Vec::new()));
         let (orders, inbox) = bounded(ORDERS);
@@ -72,6 +74,7 @@ impl Daemon {
             metrics: metrics.clone(),
             index: index.clone(),
             archive: doors.clone(),
+            feed: feed.clone(),
             pulse: pulse.clone(),
             board: board.clone(),
             samples: Default::default(),
@@ -84,7 +87,7 @@ impl Daemon {
         let (address, admin_address) = listen(&config, &control, &servers)?;
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
-        let (running, sources) = start_engine(&config, &metrics, index, &doors)?;
+        let (running, sources) = start_engine(&config, &metrics, index, feed, &doors)?;
         let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config));
         let (alive, ended) = bounded::<()>(0);
         let thread = std::thread::Builder::new().name("engine".to_owned());
@@ -139,6 +142,7 @@ impl Daemon {
         let _ = self.orders.send(Order::Stop); // An engine that is gone has ended already.
         let engine = self.engine;
         let ended = tokio::task::spawn_blocking(move || engine.join()).await;
+        self.control.feed.close(); // Streams would last for the whole grace.
         let servers = std::mem::take(&mut *self.servers.lock().unwrap_or_else(PoisonError::into_inner));
         for server in servers {
             server.shut_down(HTTP_GRACE).await;
@@ -216,6 +220,7 @@ fn start_engine(
     config: &Config,
     metrics: &Metrics,
     index: Arc<IncidentIndex>,
+    feed: Arc<Feed>,
     doors: &Arc<Doors>,
 ) -> anyhow::Result<(Running, Sources)> {
     let begun = Stopwatch::start();
@@ -239,7 +244,7 @@ fn start_engine(
         inputs: std::mem::take(&mut sources.inputs),
         sink,
         clock: Arc::new(SystemClock),
-        on_commit: publisher(metrics.clone(), index, source_names(config)),
+        on_commit: publisher(metrics.clone(), index, feed, source_names(config)),
         refusing,
     };
     Ok((start(from, outside, None), sources))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::control::feed::Feed;
 use crate::control::index::IncidentIndex;
 use crate::metrics::{Metric, Metrics};
 use crate::model::incident::IncidentEvent;
@@ -12,7 +13,12 @@ use crate::pipeline::run::OnCommit;
 use crate::pipeline::sink::Epoch;
 
 /// Makes the hook that the pipeline calls for every durable epoch.
-pub(super) fn publisher(metrics: Metrics, index: Arc<IncidentIndex>, source_names: Vec<String>) -> OnCommit {
+pub(super) fn publisher(
+    metrics: Metrics,
+    index: Arc<IncidentIndex>,
+    feed: Arc<Feed>,
+    source_names: Vec<String>,
+) -> OnCommit {
     Box::new(move |epoch: &Epoch, attached: &Attached| {
         let events: Vec<Arc<IncidentEvent>> = epoch.incidents.iter().map(|record| record.event.clone()).collect();
         index.apply(&events);
@@ -22,6 +28,8 @@ pub(super) fn publisher(metrics: Metrics, index: Arc<IncidentIndex>, source_name
             consumed(metrics, attached, &source_names);
             results(metrics, epoch, attached);
         });
+        // Last: whoever is woken finds everything above.
+        feed.publish(epoch.number, &epoch.incidents);
     })
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 
 use crate::control::config::fault::Faults;
+use crate::model::text::is_invisible;
 
 /// What may stay of the control characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +49,7 @@ fn push(out: &mut String, character: char, lines: Lines) {
         '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' => {
             let _ = write!(out, "\\x{:02x}", u32::from(character)); // Writing to a `String` cannot fail.
         }
-        // Soft hyphen, zero width, line separators, bidirectional marks, embeddings, isolates, byte order mark, tags.
-        '\u{ad}'
-        | '\u{61c}'
-        | '\u{180e}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}' => {
+        _ if is_invisible(character) => {
             let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
         }
         _ => out.push(character),

@@ -131,6 +131,7 @@ impl House {
             metrics: Metrics::new(),
             index: Arc::new(IncidentIndex::new(10)),
             archive: Arc::clone(&puppet) as Arc<dyn Archive>,
+            feed: Arc::default(),
             pulse: Arc::default(),
             board: Arc::new(StatusBoard::new(NOW)),
             samples: RejectedSamples::default(),

@@ -3,7 +3,8 @@
 pub(crate) mod alertmanager;
 pub(crate) mod incidents;
 pub(crate) mod operations;
-mod parameters;
+pub(crate) mod parameters;
+pub(crate) mod stream;
 
 use crate::pipeline::command::Command;
 
