@@ -15,6 +15,7 @@ mod docs;
 mod downtime;
 mod engine;
 mod order;
+mod page;
 mod program;
 mod recovery;
 mod reload;

@@ -4,3 +4,5 @@
 mod api;
 mod guard;
 mod intake;
+mod pages;
+mod streams;
