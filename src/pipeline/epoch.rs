@@ -10,7 +10,7 @@ use crate::pipeline::decode::Reject;
 use crate::pipeline::exchange::{ChunkReport, Consumed, Note};
 use crate::pipeline::outcome::{Outcome, SourceCounts};
 use crate::pipeline::shard::Tally;
-use crate::pipeline::shard::event::{Decision, Out};
+use crate::pipeline::shard::event::{Decision, Landmark, Out};
 use crate::pipeline::shard::save::Saved;
 use crate::pipeline::sink::{DeadLetter, Epoch};
 use crate::pipeline::source::{Answer, Position, Reply, SourceIndex};
@@ -42,6 +42,8 @@ pub struct Attached {
     pub unreadable: Vec<(Reject, Vec<u8>)>,
     /// What became of each alert, if that was asked for.
     pub decisions: Vec<Decision>,
+    /// What windows and members did beside that, if decisions were asked for.
+    pub landmarks: Vec<Landmark>,
     /// Totals and sizes for metrics.
     pub summary: Summary,
     /// What was taken, by source and partition; a partition may appear several times.
@@ -317,6 +319,7 @@ impl EpochBuilder {
             self.count(counter::EXPIRED, out.expired);
             events.extend(out.events);
             gathered.attached.decisions.extend(out.decisions.unwrap_or_default());
+            gathered.attached.landmarks.extend(out.landmarks);
             entries.append(saved.entries);
             sweep_bytes += saved.sweep_bytes;
             sweep_done &= saved.sweep_done;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::model::alert::{Severity, Status};
-use crate::model::fingerprint::{GroupHash, IncidentId};
+use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
 use crate::model::incident::{Counts, EventReason, Sample};
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::Seq;
 use crate::pipeline::outcome::{Outcome, SourceCounts};
+use crate::pipeline::shard::EndCause;
 
 /// Where a group event stands in the one order of everything: timers of a step fire before the alert with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,6 +101,28 @@ pub struct Decision {
     pub incident: Option<IncidentId>,
 }
 
+/// A turn in the life of an incident that neither its alerts nor its events tell; noted where decisions are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Landmark {
+    /// Record time.
+    pub at: Timestamp,
+    /// Whose.
+    pub incident: IncidentId,
+    /// What happened.
+    pub kind: LandmarkKind,
+}
+
+/// Kinds of landmarks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LandmarkKind {
+    /// Its window ended; of two in a row the second is right.
+    WindowEnded(EndCause),
+    /// Its window goes on.
+    WindowContinued,
+    /// Time ended the firing of a member: it was not seen any more, or it expired.
+    MemberStopped(Fingerprint, EventReason),
+}
+
 /// What a shard gathers between two epochs.
 #[derive(Debug, Default)]
 pub struct Out {
@@ -109,6 +132,8 @@ pub struct Out {
     pub counts: Vec<SourceCounts>,
     /// Decisions, if they are asked for.
     pub decisions: Option<Vec<Decision>>,
+    /// Landmarks, where decisions are asked for.
+    pub landmarks: Vec<Landmark>,
     /// Records older than the last of their group, counted as at that last.
     pub late: u64,
     /// Members that left because nobody saw or resolved them for `forget_after`.
@@ -123,6 +148,13 @@ impl Out {
             counts: vec![SourceCounts::default(); n_sources],
             decisions: with_decisions.then(Vec::new),
             ..Self::default()
+        }
+    }
+
+    /// Notes a landmark where decisions are asked for.
+    pub(crate) fn note(&mut self, at: Timestamp, incident: IncidentId, kind: LandmarkKind) {
+        if self.decisions.is_some() {
+            self.landmarks.push(Landmark { at, incident, kind });
         }
     }
 }

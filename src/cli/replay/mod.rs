@@ -3,6 +3,12 @@
 //! Record time is `receivedAt`, else `startsAt`, else that of the line before. At the end the clock runs on until no
 //! timer is left. Also how grouping is judged: `--assignments` tells for every line what became of it.
 
+mod draw;
+mod flags;
+mod picture;
+mod scene;
+mod svg;
+
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +19,7 @@ use anyhow::Context as _;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::replay::picture::Picture;
 use crate::cli::{FAILED, terminal};
 use crate::control::config::{Config, Overrides};
 use crate::model::alert::Format;
@@ -49,6 +56,9 @@ pub struct ReplayArgs {
     /// Writes for every line, in order, what became of it.
     #[arg(long, value_name = "FILE")]
     assignments: Option<PathBuf>,
+    /// Draws what the configuration makes of a small file: alerts in lanes, incidents, windows and events over time.
+    #[arg(long, value_name = "FILE.svg")]
+    picture: Option<PathBuf>,
 }
 
 /// Replays.
@@ -117,6 +127,8 @@ struct Replay {
     /// By line; only filled if assignments are asked for.
     fates: Option<Vec<Fate>>,
     assignments: Option<PathBuf>,
+    /// Gathers for the picture, and where it goes.
+    picture: Option<(Picture, PathBuf)>,
     incidents: Option<BufWriter<File>>,
     rejected: Vec<DeadLetter>,
     n_rejected: u64,
@@ -130,14 +142,17 @@ struct Replay {
 impl Replay {
     fn new(config: &Config, args: &ReplayArgs) -> anyhow::Result<Self> {
         let options = Arc::new(replay_options(config));
+        let picture = args.picture.clone().map(|path| (Picture::new(options.clone()), path));
+        let with_decisions = args.assignments.is_some() || picture.is_some();
         let start = Start::new(options, Restored::default(), HashKey::FIXED).context("start engine")?;
         let create = |path: &PathBuf| {
             File::create(path).map(BufWriter::new).with_context(|| format!("create {}", path.display()))
         };
         Ok(Self {
-            engine: Engine::new(start, args.assignments.is_some()),
+            engine: Engine::new(start, with_decisions),
             fates: args.assignments.is_some().then(Vec::new),
             assignments: args.assignments.clone(),
+            picture,
             incidents: args.incidents.as_ref().map(create).transpose()?,
             rejected: Vec::new(),
             n_rejected: 0,
@@ -156,6 +171,9 @@ impl Replay {
             // What no decision names later was rejected.
             let rejected = Fate { outcome: Outcome::Rejected, incident: None };
             fates.resize(fates.len() + n_lines, rejected);
+        }
+        if let Some((picture, _)) = &mut self.picture {
+            picture.see(&batch)?;
         }
         self.engine.feed(SourceIndex(0), batch, Vec::new(), Timestamp(0));
         self.batches += 1;
@@ -187,6 +205,9 @@ impl Replay {
                 }
             }
         }
+        if let Some((picture, _)) = &mut self.picture {
+            picture.take(epoch, &attached);
+        }
         self.n_rejected += epoch.dead_letters.len() as u64;
         let room = EXPLAINED_MAX.saturating_sub(self.rejected.len());
         self.rejected.extend(epoch.dead_letters.iter().take(room).cloned());
@@ -210,6 +231,10 @@ impl Replay {
                 }
             }
             out.flush().context("write assignments")?;
+        }
+        if let Some((picture, path)) = &self.picture {
+            let svg = picture.draw()?;
+            std::fs::write(path, svg).with_context(|| format!("write {}", path.display()))?;
         }
         Ok(self.last.clone())
     }
