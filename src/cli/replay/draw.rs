@@ -12,19 +12,26 @@ use crate::pipeline::options::{ResolveAfter, WindowRule};
 
 /// Wide enough for a few words, narrow enough for two side by side.
 const WIDTH: f64 = 480.0;
-const LEFT: f64 = 116.0;
+const LEFT: f64 = 126.0;
 const RIGHT: f64 = 14.0;
 /// Room on the right for what happens long after the last alert.
 const LATER: f64 = 78.0;
 const LANE: f64 = 18.0;
 const BAR: f64 = 14.0;
 const MARGIN: f64 = 12.0;
-/// A character, points: at 10 px, and of titles.
+/// A character, points, at 10 px.
 const CHARACTER: f64 = 5.6;
-const TITLE_CHARACTERS: usize = 62;
-const TITLE_LINES: usize = 3;
+const SETTINGS_CHARACTERS: usize = 78;
+const SETTINGS_LINES: usize = 3;
 /// Characters of a lane's or a group's label.
-const LABEL_CHARACTERS: usize = 19;
+const LABEL_CHARACTERS: usize = 18;
+
+/// What stands above the picture.
+pub(super) struct Head {
+    pub(super) title: String,
+    pub(super) settings: Vec<String>,
+    pub(super) result: String,
+}
 
 struct Canvas<'a> {
     svg: Svg,
@@ -48,7 +55,7 @@ enum Entry {
 }
 
 /// Draws.
-pub(super) fn draw(scene: &Scene, title: &[String], result: &str) -> String {
+pub(super) fn draw(scene: &Scene, head: &Head) -> String {
     let later = |group: &Group| {
         group.incidents.iter().flat_map(|incident| &incident.events).any(|event| event.record_time > scene.axis.1)
     };
@@ -56,33 +63,34 @@ pub(super) fn draw(scene: &Scene, title: &[String], result: &str) -> String {
     let right = WIDTH - RIGHT - if has_later { LATER } else { 0.0 };
     let mut canvas =
         Canvas { svg: Svg::default(), scene, y: 0.0, axis: (LEFT, right), has_later, legend: BTreeSet::new() };
-    let lines = head_lines(title);
+    let settings = lines(&head.settings);
     // The height is known last and the paper lies first; so everything is drawn twice, which is cheap.
-    canvas.all(&lines, result);
+    canvas.all(head, &settings);
     let height = canvas.y;
     canvas.svg = Svg::default();
     canvas.y = 0.0;
     canvas.svg.rect("paper", (0.5, 0.5), (WIDTH - 1.0, height - 1.0), 6.0);
-    canvas.all(&lines, result);
+    canvas.all(head, &settings);
     let description = "Lanes are different alerts, bars and their tinted lanes are incidents, flags are incident events; \
                        time runs to the right.";
-    canvas.svg.finish((WIDTH, height), &title.join(", "), &format!("{result}. {description}"))
+    let description = format!("{}. {}. {description}", head.settings.join(", "), head.result);
+    canvas.svg.finish((WIDTH, height), &head.title, &description)
 }
 
-/// The title in lines.
-fn head_lines(title: &[String]) -> Vec<String> {
+/// Settings in lines.
+fn lines(settings: &[String]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for part in title {
+    for part in settings {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + part.chars().count() + 3 <= TITLE_CHARACTERS => {
+            Some(line) if line.chars().count() + part.chars().count() + 3 <= SETTINGS_CHARACTERS => {
                 line.push_str(" · ");
                 line.push_str(part);
             }
             _ => lines.push(part.clone()),
         }
     }
-    if lines.len() > TITLE_LINES {
-        lines.truncate(TITLE_LINES);
+    if lines.len() > SETTINGS_LINES {
+        lines.truncate(SETTINGS_LINES);
         if let Some(line) = lines.last_mut() {
             line.push_str(" …");
         }
@@ -91,14 +99,15 @@ fn head_lines(title: &[String]) -> Vec<String> {
 }
 
 impl Canvas<'_> {
-    fn all(&mut self, title: &[String], result: &str) {
+    fn all(&mut self, head: &Head, settings: &[String]) {
         self.y = 22.0;
-        for line in title {
-            self.svg.text("title", Anchor::Start, (MARGIN, self.y), line, TITLE_CHARACTERS);
-            self.y += 17.0;
+        self.svg.text("title", Anchor::Start, (MARGIN, self.y), &head.title, 28);
+        self.svg.text("strong", Anchor::End, (WIDTH - MARGIN, self.y), &head.result, 60);
+        for line in settings {
+            self.y += 15.0;
+            self.svg.text("soft", Anchor::Start, (MARGIN, self.y), line, SETTINGS_CHARACTERS);
         }
-        self.svg.text("soft", Anchor::Start, (MARGIN, self.y - 1.0), result, 90);
-        self.y += 7.0;
+        self.y += 8.0;
         let top = self.y;
         let scene = self.scene;
         let heights: Vec<(Vec<(Vec<Placed>, usize)>, f64)> =
@@ -146,7 +155,7 @@ impl Canvas<'_> {
 
     fn grid(&mut self, top: f64, bottom: f64) {
         let (from, to) = self.scene.axis;
-        let step = step_of(to - from);
+        let step = step_of(to - from, self.axis.1 - self.axis.0);
         let mut at = Timestamp(from.0.div_euclid(step) * step);
         while at <= to {
             if at >= from {
@@ -180,7 +189,7 @@ impl Canvas<'_> {
             y += *levels as f64 * FLAG;
             bars.push(y);
             if row == 0 {
-                self.svg.text("strong", Anchor::Start, (MARGIN, y + 10.5), &label, LABEL_CHARACTERS);
+                self.svg.text("strong", Anchor::Start, (MARGIN, y + 10.5), &label, LABEL_CHARACTERS - 1);
             }
             y += BAR + 5.0;
         }
@@ -201,9 +210,10 @@ impl Canvas<'_> {
 
     /// The bar of an incident: its windows, what it is when they are closed, and what decided.
     fn bar(&mut self, incident: &Incident, rule: &WindowRule, top: f64) {
-        let tint = tint(incident.number);
+        let tint = tint(incident);
+        let opening = incident.windows.first().map_or(self.scene.axis.0, |window| window.span.0);
         for (from, to) in &incident.open {
-            self.stretch(&format!("bar {tint}2"), (*from, *to), top);
+            self.stretch(&format!("bar {tint}2"), (*from.max(&opening), *to), top);
         }
         for (quiet, until) in &incident.reopens {
             let (from, to) = (self.x(*quiet), self.x(*until));
@@ -230,9 +240,12 @@ impl Canvas<'_> {
             }
             self.reason(window, rule, top);
         }
-        let from = incident.windows.first().map_or(self.scene.axis.0, |window| window.span.0);
-        let number = incident.number.to_string();
-        self.svg.text("strong", Anchor::Start, (self.x(from) + 3.0, top + 10.5), &number, 4);
+        let from = self.x(opening);
+        self.svg.text("strong", Anchor::Start, (from + 3.0, top + 10.5), &incident.name, 4);
+        let opened = incident.events.iter().find(|event| event.event == EventKind::Opened);
+        if let Some(wait) = opened.map(|event| event.record_time - opening).filter(|wait| *wait > Millis::ZERO) {
+            self.words_between(&format!("wait {}", show(wait)), (from + 12.0, self.x(opening + wait)), top + 2.0);
+        }
     }
 
     fn stretch(&mut self, class: &str, span: Span, top: f64) {
@@ -246,12 +259,14 @@ impl Canvas<'_> {
         let to = self.x(window.span.1);
         let silent = words.starts_with("gap");
         let from = if silent { self.x(window.silent_from) } else { self.x(window.span.0) + 10.0 };
-        if silent && to - from > 6.0 {
-            self.svg.line("quiet", (from, top + 1.0), (from, top + BAR - 1.0));
+        let width = words.chars().count() as f64 * 5.0 + 5.0;
+        if to - from < width + 2.0 {
+            return;
         }
-        let width = words.chars().count() as f64 * 5.0 + 4.0;
-        if to - from >= width {
-            self.svg.text("tiny", Anchor::End, (to - 3.0, top + 10.0), &words, 24);
+        self.svg.text("tiny", Anchor::End, (to - 3.0, top + 10.0), &words, 24);
+        if silent && to - from > width + 6.0 {
+            self.svg.line("quiet", (from, top + 4.0), (from, top + BAR - 4.0));
+            self.svg.line("quiet", (from, top + BAR / 2.0), (to - width, top + BAR / 2.0));
         }
     }
 
@@ -270,7 +285,7 @@ impl Canvas<'_> {
             EventKind::Reopened => "f-reopened",
             EventKind::Merged => "f-merged",
         };
-        self.svg.line("pole", (flag.x, bar_top + BAR), (flag.x, bottom - FLAG + 2.0));
+        self.svg.line("pole", (flag.x, bar_top), (flag.x, bottom - FLAG + 2.0));
         if flag.width > 0.0 {
             let round = if flag.kind == EventKind::Resolved { 5.0 } else { 1.0 };
             self.svg.rect(&format!("f {class}"), (flag.left, bottom - FLAG + 2.0), (flag.width, FLAG - 2.0), round);
@@ -282,12 +297,12 @@ impl Canvas<'_> {
 
     fn lane(&mut self, lane: &Lane, group: &Group, middle: f64) {
         for (index, (from, to)) in &lane.bands {
-            let number = group.incidents.get(*index).map_or(0, |incident| incident.number);
+            let Some(incident) = group.incidents.get(*index) else { continue };
             let (from, to) = (self.x(*from), self.x(*to));
-            self.svg.rect(tint(number), (from - 4.0, middle - LANE / 2.0), (to - from + 8.0, LANE), 0.0);
+            self.svg.rect(tint(incident), (from - 4.0, middle - LANE / 2.0), (to - from + 8.0, LANE), 0.0);
         }
         self.svg.line("lane", (self.axis.0, middle + LANE / 2.0), (self.axis.1, middle + LANE / 2.0));
-        self.svg.text("", Anchor::Start, (MARGIN + 6.0, middle + 3.5), &lane.label, LABEL_CHARACTERS - 1);
+        self.svg.text("", Anchor::Start, (MARGIN + 6.0, middle + 3.5), &lane.label, LABEL_CHARACTERS);
         for (from, to) in &lane.fires {
             let (from, to) = (self.x(*from), self.x(*to));
             self.svg.line("fires", (from, middle), (to, middle));
@@ -306,7 +321,7 @@ impl Canvas<'_> {
                 (_, ResolveAfter::After(after), _) => format!("resolve_after {}", show(after)),
                 _ => "not seen".to_owned(),
             };
-            self.words_between(&words, (since + 5.0, x - 5.0), middle - 10.0);
+            self.words_between(&words, (since + 5.0, x - 5.0), middle - 11.0);
         }
     }
 
@@ -349,8 +364,8 @@ impl Canvas<'_> {
     }
 }
 
-fn tint(number: usize) -> &'static str {
-    if number.is_multiple_of(2) { "b" } else { "a" }
+fn tint(incident: &Incident) -> &'static str {
+    if incident.is_even { "a" } else { "b" }
 }
 
 fn symbol(mark: Mark) -> &'static str {
@@ -369,8 +384,8 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// Distance of the ticks: the first with which there are at most eight.
-fn step_of(length: Millis) -> i64 {
+/// Distance of the ticks: the first with which their texts do not touch.
+fn step_of(length: Millis, width: f64) -> i64 {
     const STEPS: [i64; 18] = [
         SECOND,
         2 * SECOND,
@@ -391,7 +406,8 @@ fn step_of(length: Millis) -> i64 {
         DAY,
         7 * DAY,
     ];
-    STEPS.into_iter().find(|step| length.0 / step <= 7).unwrap_or((length.0 / 7).max(1))
+    let fits = |step: &i64| *step as f64 / length.0.max(1) as f64 * width >= if *step < MINUTE { 54.0 } else { 38.0 };
+    STEPS.into_iter().find(fits).unwrap_or((length.0 / 5).max(1))
 }
 
 /// A tick: the time of day, with as much of it as the distance needs; the day where days are counted.

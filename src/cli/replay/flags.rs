@@ -14,8 +14,8 @@ pub(super) struct Flag {
     /// Where its pole stands.
     pub(super) x: f64,
     pub(super) kind: EventKind,
-    /// Texts from long to short.
-    texts: [String; 3],
+    /// Texts from long to short; in the third, only updates are short.
+    texts: [String; 4],
 }
 
 /// A flag in its place.
@@ -31,40 +31,47 @@ pub(super) struct Placed {
 }
 
 impl Flag {
-    /// A flag for an event; `later`: how long after the end of the axis it was.
+    /// A flag for an event; `later`: how long after the beginning of the axis it was, if it is beyond its end.
     pub(super) fn new(x: f64, event: &IncidentEvent, later: Option<&str>) -> Self {
-        let short = format!("{} {}", event.revision, event.event.name());
         let lag = later.map_or_else(String::new, |lag| format!(" +{lag}"));
-        let full = words(event.reason).map_or_else(|| short.clone(), |words| format!("{short}: {words}"));
-        Self { x, kind: event.event, texts: [full + &lag, short + &lag, event.revision.to_string()] }
+        let revision = event.revision.to_string();
+        let short = format!("{revision} {}", event.event.name());
+        let full = words(event).map_or_else(|| short.clone(), |words| format!("{short}: {words}"));
+        let (full, short) = (full + &lag, short + &lag);
+        let mixed = if event.event == EventKind::Updated { revision.clone() } else { short.clone() };
+        Self { x, kind: event.event, texts: [full, short, mixed, revision] }
     }
 }
 
-/// What a reason adds to the name of its event.
-fn words(reason: EventReason) -> Option<&'static str> {
-    match reason {
-        EventReason::FirstAlert | EventReason::AllResolved | EventReason::FiringAgain => None,
-        EventReason::Threshold => Some("threshold"),
-        EventReason::AfterGap => Some("after gap"),
-        EventReason::AfterCap => Some("after cap"),
-        EventReason::AfterPerson => Some("after person"),
-        EventReason::Grew => Some("grew"),
-        EventReason::SeverityRose => Some("severity"),
-        EventReason::Counted => Some("counted"),
-        EventReason::WindowClosed => Some("window closed"),
-        EventReason::MemberResolved => Some("member resolved"),
-        EventReason::NotSeen => Some("not seen"),
-        EventReason::Expired => Some("expired"),
-        EventReason::Superseded => Some("superseded"),
-        EventReason::Person => Some("a person"),
-    }
+/// What the reason adds to the name of the event.
+fn words(event: &IncidentEvent) -> Option<String> {
+    let words = match event.reason {
+        EventReason::FirstAlert | EventReason::Threshold if event.members > 1 => {
+            return Some(format!("{} members", event.members));
+        }
+        EventReason::Grew => return Some(format!("now {}", event.members)),
+        EventReason::FirstAlert | EventReason::AllResolved | EventReason::FiringAgain => return None,
+        EventReason::Threshold => "threshold",
+        EventReason::AfterGap => "after gap",
+        EventReason::AfterCap => "after cap",
+        EventReason::AfterPerson => "after person",
+        EventReason::SeverityRose => "severity",
+        EventReason::Counted => "counted",
+        EventReason::WindowClosed => "window closed",
+        EventReason::MemberResolved => "member resolved",
+        EventReason::NotSeen => "not seen",
+        EventReason::Expired => "expired",
+        EventReason::Superseded => "superseded",
+        EventReason::Person => "a person",
+    };
+    Some(words.to_owned())
 }
 
 /// Places the flags of a row. Returns them with the number of levels they take.
 pub(super) fn place(flags: &[Flag], left_edge: f64, right_edge: f64) -> (Vec<Placed>, usize) {
     let mut last = (Vec::new(), 1);
-    for (length, levels) in [(0, 1), (1, 1), (1, 2), (2, 1), (2, LEVELS_MAX)] {
-        let (placed, complete) = attempt(flags, length, levels, left_edge, right_edge);
+    for (length, levels) in [(0, 1), (1, 1), (2, 1), (2, 2), (3, 1), (3, LEVELS_MAX)] {
+        let (placed, complete) = attempt(flags, length, levels, (left_edge, right_edge));
         let taken = 1 + placed.iter().map(|flag| flag.level).max().unwrap_or(0);
         last = (placed, taken);
         if complete {
@@ -74,32 +81,33 @@ pub(super) fn place(flags: &[Flag], left_edge: f64, right_edge: f64) -> (Vec<Pla
     last
 }
 
-/// One length of text for all. What finds no room is left out, which the last resort does; its pole stays.
-fn attempt(flags: &[Flag], length: usize, levels: usize, left_edge: f64, right_edge: f64) -> (Vec<Placed>, bool) {
-    let mut taken = vec![left_edge; levels];
+/// One length of text for all, from right to left: who comes earlier flies higher, so that no pole runs through a flag.
+/// What finds no room is left out, which only the last resort may do; its pole stays.
+fn attempt(flags: &[Flag], length: usize, levels: usize, edges: (f64, f64)) -> (Vec<Placed>, bool) {
+    let mut free_until = vec![edges.1; levels];
     let mut placed: Vec<Placed> = Vec::new();
     let mut complete = true;
-    for flag in flags {
+    for flag in flags.iter().rev() {
         let text = flag.texts.get(length).cloned().unwrap_or_default();
         let width = text.chars().count() as f64 * CHARACTER + 7.0;
-        let left = if flag.x + width > right_edge { (flag.x - width).min(right_edge - width) } else { flag.x };
-        // A pole must not run through a flag below.
-        let crossed = |level: usize| {
-            placed.iter().any(|other| other.level < level && other.left < flag.x && flag.x < other.left + other.width)
+        let left = if flag.x + width > edges.1 { flag.x - width } else { flag.x };
+        let crosses = |level: usize| {
+            let inside = |other: &&Placed| other.left < flag.x && flag.x < other.left + other.width;
+            placed.iter().filter(inside).any(|other| other.level < level)
         };
-        let level = taken.iter().enumerate().position(|(level, edge)| *edge <= left && !crossed(level));
-        let (level, width, text) = match level {
-            Some(level) => (level, width, text),
-            None => {
-                complete = false;
-                (0, 0.0, String::new())
-            }
+        let level = free_until.iter().enumerate().position(|(level, until)| left + width <= *until && !crosses(level));
+        let Some(level) = level.filter(|_| left >= edges.0) else {
+            complete = false;
+            let text = String::new();
+            placed.push(Placed { x: flag.x, left: flag.x, width: 0.0, level: 0, kind: flag.kind, text });
+            continue;
         };
-        if let Some(edge) = taken.get_mut(level) {
-            *edge = edge.max(left + width + if width > 0.0 { 2.0 } else { 0.0 });
+        if let Some(until) = free_until.get_mut(level) {
+            *until = left - 2.0;
         }
         placed.push(Placed { x: flag.x, left, width, level, kind: flag.kind, text });
     }
+    placed.reverse();
     (placed, complete)
 }
 
@@ -108,7 +116,9 @@ mod tests {
     use super::*;
 
     fn flag(x: f64, revision: u32) -> Flag {
-        let texts = [format!("{revision} updated: grew"), format!("{revision} updated"), revision.to_string()];
+        let texts = [format!("{revision} updated: grew"), format!("{revision} updated")];
+        let [full, short] = texts;
+        let texts = [full, short, revision.to_string(), revision.to_string()];
         Flag { x, kind: EventKind::Updated, texts }
     }
 
@@ -129,10 +139,10 @@ mod tests {
     fn words_give_way_where_it_is_narrow() {
         check(&[0.0, 100.0], &["1 updated: grew", "2 updated: grew"], 1);
         check(&[0.0, 60.0], &["1 updated", "2 updated"], 1);
-        check(&[0.0, 20.0], &["1 updated", "2 updated"], 2);
+        check(&[0.0, 20.0], &["1", "2"], 1);
         check(&[0.0, 20.0, 40.0, 60.0], &["1", "2", "3", "4"], 1);
         check(&[10.0, 10.0, 10.0], &["1", "2", "3"], 3);
-        check(&[10.0; 5], &["1", "2", "3", "", ""], 3);
+        check(&[10.0; 5], &["", "", "3", "4", "5"], 3);
         check(&[195.0], &["1 updated: grew"], 1);
     }
 }

@@ -129,6 +129,8 @@ struct Replay {
     assignments: Option<PathBuf>,
     /// Gathers for the picture, and where it goes.
     picture: Option<(Picture, PathBuf)>,
+    /// Name of the configuration without folder and ending.
+    title: String,
     incidents: Option<BufWriter<File>>,
     rejected: Vec<DeadLetter>,
     n_rejected: u64,
@@ -153,6 +155,7 @@ impl Replay {
             fates: args.assignments.is_some().then(Vec::new),
             assignments: args.assignments.clone(),
             picture,
+            title: args.config.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             incidents: args.incidents.as_ref().map(create).transpose()?,
             rejected: Vec::new(),
             n_rejected: 0,
@@ -233,7 +236,7 @@ impl Replay {
             out.flush().context("write assignments")?;
         }
         if let Some((picture, path)) = &self.picture {
-            let svg = picture.draw()?;
+            let svg = picture.draw(self.title.clone())?;
             std::fs::write(path, svg).with_context(|| format!("write {}", path.display()))?;
         }
         Ok(self.last.clone())

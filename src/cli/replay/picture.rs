@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 
-use crate::cli::replay::draw;
+use crate::cli::replay::draw::{self, Head};
 use crate::cli::replay::scene::Scene;
 use crate::control::config::meaning::own_settings;
 use crate::model::alert::Status;
@@ -123,11 +123,11 @@ impl Picture {
         self.n_rejected += epoch.dead_letters.len();
     }
 
-    /// The picture as SVG.
+    /// The picture as SVG; the title is any text.
     ///
     /// # Errors
     /// When there is nothing to show, or more lanes or rows than a picture can hold.
-    pub(super) fn draw(&self) -> anyhow::Result<String> {
+    pub(super) fn draw(&self, title: String) -> anyhow::Result<String> {
         let alerts: Vec<&Seen> = self.alerts.values().collect();
         ensure!(!alerts.is_empty(), "there is nothing to draw: the file has no alert that could be read");
         let rules: &[WindowRule] = &self.options.rules;
@@ -145,9 +145,9 @@ impl Picture {
              fewer groups"
         );
         let identity = self.options.sources.first().map(|source| source.identity.clone()).unwrap_or_default();
-        let mut title = own_settings(&identity, rules);
-        if title.is_empty() {
-            title.push("every setting at its default".to_owned());
+        let mut settings = own_settings(&identity, rules);
+        if settings.is_empty() {
+            settings.push("every setting at its default".to_owned());
         }
         let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let mut result = format!("{} → {}", count(alerts.len(), "alert"), count(scene.n_incidents, "incident"));
@@ -155,6 +155,6 @@ impl Picture {
         if self.n_rejected > 0 {
             result += &format!(", {} rejected", self.n_rejected);
         }
-        Ok(draw::draw(&scene, &title, &result))
+        Ok(draw::draw(&scene, &Head { title, settings, result }))
     }
 }

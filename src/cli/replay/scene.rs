@@ -69,7 +69,10 @@ pub(super) enum Mark {
 
 /// An incident.
 pub(super) struct Incident {
-    pub(super) number: usize,
+    /// A, B and so on, in the order of the first alerts.
+    pub(super) name: String,
+    /// Every other one has another tint.
+    pub(super) is_even: bool,
     /// Row within its group.
     pub(super) row: usize,
     /// When it is open: from opening or reopening to resolve.
@@ -136,7 +139,7 @@ fn group(
         let own = |alert: &&&Seen| alert.incident == Some(*id);
         let own: Vec<&Seen> = alerts.iter().filter(own).copied().collect();
         let events = events.iter().filter(|event| event.incident_id == *id).cloned().collect();
-        let number = 1 + numbers.iter().position(|known| known == id).unwrap_or(0);
+        let number = numbers.iter().position(|known| known == id).unwrap_or(0);
         let turns: Vec<&Landmark> = landmarks.iter().filter(|landmark| landmark.incident == *id).collect();
         incidents.push(incident(number, &own, events, &turns));
     }
@@ -198,7 +201,14 @@ fn incident(number: usize, alerts: &[&Seen], events: Vec<Arc<IncidentEvent>>, tu
         };
         window.silent_from = alerts.iter().filter(within).map(|alert| alert.time).max().unwrap_or(window.span.0);
     }
-    Incident { number, row: 0, open, windows, events, reopens: Vec::new() }
+    let is_even = number.is_multiple_of(2);
+    Incident { name: name_of(number), is_even, row: 0, open, windows, events, reopens: Vec::new() }
+}
+
+/// A to Z, then A1 to Z1, and so on.
+fn name_of(number: usize) -> String {
+    let letter = char::from(b'A' + (number % 26) as u8);
+    if number < 26 { letter.to_string() } else { format!("{letter}{}", number / 26) }
 }
 
 /// Where `reopen` decides: after each quiet that something of the same group followed.
@@ -333,7 +343,8 @@ fn lane_labels(lanes: &[Vec<&Seen>], group_labels: &BTreeMap<&str, &str>) -> Vec
     let label = |lane: &Vec<&Seen>| {
         let text = |name: &&str| {
             let everywhere = lanes.iter().all(|lane| value(lane, name).is_some());
-            value(lane, name).map(|value| if everywhere { value } else { format!("{name}={value}") })
+            let is_said = everywhere && value(lane, name).is_some_and(|value| value != "*");
+            value(lane, name).map(|value| if is_said { value } else { format!("{name}={value}") })
         };
         let texts: Vec<String> = telling.iter().filter_map(text).collect();
         if !texts.is_empty() {

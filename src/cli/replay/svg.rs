@@ -101,7 +101,9 @@ impl Svg {
     pub(super) fn rect(&mut self, class: &str, at: Place, size: Place, round: f64) {
         let (x, y, width, height) = (number(at.0), number(at.1), number(size.0.max(0.0)), number(size.1));
         let round = if round > 0.0 { format!(" rx=\"{}\"", number(round)) } else { String::new() };
-        self.push(&format!("<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"{round}/>"));
+        self.push(&format!(
+            "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"{round}/>"
+        ));
     }
 
     pub(super) fn line(&mut self, class: &str, from: Place, to: Place) {
@@ -137,7 +139,10 @@ impl Svg {
         let mut out = String::new();
         let head = "<svg xmlns=\"http://www.w3.org/2000/svg\"";
         // Writing to a `String` cannot fail.
-        let _ = writeln!(out, "{head} width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\">");
+        let _ = writeln!(
+            out,
+            "{head} width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\">"
+        );
         let _ = writeln!(out, "<title>{title}</title>\n<desc>{description}</desc>");
         let _ = writeln!(out, "<style>{STYLE}</style>\n<defs>{SYMBOLS}</defs>");
         let _ = writeln!(out, "{}</svg>", self.body);
@@ -155,7 +160,10 @@ mod tests {
         svg.text("", Anchor::Start, (1.0, 2.04), "</text><script>a & 'b'\u{1b}[0m\u{202e}\u{fffe}", 80);
         let file = svg.finish((10.0, 20.5), "a \"<title>\"", "");
         assert!(!file.contains("<script"), "{file}");
-        assert!(file.contains("&lt;/text&gt;&lt;script&gt;a &amp; &#39;b&#39;\\x1b[0m\\u{202e}\u{fffd}</text>"), "{file}");
+        assert!(
+            file.contains("&lt;/text&gt;&lt;script&gt;a &amp; &#39;b&#39;\\x1b[0m\\u{202e}\u{fffd}</text>"),
+            "{file}"
+        );
         assert!(file.contains("<title>a &quot;&lt;title&gt;&quot;</title>"), "{file}");
         assert!(file.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"10\" height=\"20.5\""), "{file}");
     }
