@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::app::announce::Announcer;
 use crate::control::busiest::Busiest;
+use crate::control::feed::Feed;
 use crate::control::index::IncidentIndex;
 use crate::metrics::{Metric, Metrics};
 use crate::model::incident::IncidentEvent;
@@ -13,13 +14,20 @@ use crate::pipeline::outcome::Outcome;
 use crate::pipeline::run::OnCommit;
 use crate::pipeline::sink::Epoch;
 
+/// Who reads what has become durable.
+pub(super) struct Readers {
+    pub(super) index: Arc<IncidentIndex>,
+    pub(super) busiest: Arc<Busiest>,
+    pub(super) feed: Arc<Feed>,
+}
+
 /// Makes the hook that the pipeline calls for every durable epoch.
 pub(super) fn publisher(
     metrics: Metrics,
-    index: Arc<IncidentIndex>,
-    busiest: Arc<Busiest>,
+    readers: Readers,
     source_names: Vec<String>,
 ) -> OnCommit {
+    let Readers { index, busiest, feed } = readers;
     let mut announcer = Announcer::default();
     Box::new(move |epoch: &Epoch, attached: &Attached| {
         let events: Vec<Arc<IncidentEvent>> = epoch.incidents.iter().map(|record| record.event.clone()).collect();
@@ -33,6 +41,8 @@ pub(super) fn publisher(
             consumed(metrics, attached, &source_names);
             results(metrics, epoch, attached);
         });
+        // Last: whoever is woken finds everything above.
+        feed.publish(epoch.number, &epoch.incidents);
     })
 }
 

@@ -6,6 +6,7 @@ use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use anstyle::{AnsiColor, Color, Style};
 
 use crate::control::config::fault::Faults;
+use crate::model::text::is_invisible;
 use crate::model::{Severity, Status};
 
 /// What may stay of the control characters.
@@ -93,24 +94,10 @@ pub(crate) fn hand_over(bytes: &[u8]) -> std::io::Result<()> {
     }
 }
 
-/// Whether a character could move, hide or reorder what is shown: controls, soft hyphen, zero width, line separators,
-/// bidirectional marks, embeddings and isolates, byte order mark, tags.
+/// Whether a character could move, hide or reorder what is shown: control characters, and those that nobody sees.
 #[must_use]
 pub fn steers(character: char) -> bool {
-    matches!(
-        character,
-        '\u{0}'..='\u{1f}'
-            | '\u{7f}'..='\u{9f}'
-            | '\u{ad}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}'
-    )
+    character.is_control() || is_invisible(character)
 }
 
 /// Characters of a line of standard output, if that is a terminal.

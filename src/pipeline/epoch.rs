@@ -11,7 +11,7 @@ use crate::pipeline::exchange::{ChunkReport, Consumed, Note};
 use crate::pipeline::outcome::{Outcome, SourceCounts};
 use crate::pipeline::shard::Tally;
 use crate::pipeline::shard::busiest::BusyGroup;
-use crate::pipeline::shard::event::{Decision, Out};
+use crate::pipeline::shard::event::{Decision, Landmark, Out};
 use crate::pipeline::shard::save::Saved;
 use crate::pipeline::sink::{DeadLetter, Epoch};
 use crate::pipeline::source::{Answer, Position, Reply, SourceIndex};
@@ -41,6 +41,8 @@ pub struct Attached {
     pub decisions: Vec<Decision>,
     /// The groups that took most, if somebody watches.
     pub busiest: Vec<BusyGroup>,
+    /// What windows and members did beside that, if decisions were asked for.
+    pub landmarks: Vec<Landmark>,
     /// Totals and sizes for metrics.
     pub summary: Summary,
     /// What was taken, by source and partition; a partition may appear several times.
@@ -310,6 +312,7 @@ impl EpochBuilder {
             events.extend(out.events);
             gathered.attached.decisions.extend(out.decisions.unwrap_or_default());
             gathered.attached.busiest.extend(out.busiest);
+            gathered.attached.landmarks.extend(out.landmarks);
             entries.append(saved.entries);
             sweep_bytes += saved.sweep_bytes;
             sweep_done &= saved.sweep_done;

@@ -21,6 +21,7 @@ mod incident;
 mod json;
 mod messages;
 mod order;
+mod page;
 mod program;
 mod recovery;
 mod reload;

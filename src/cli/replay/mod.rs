@@ -3,6 +3,12 @@
 //! Record time is `receivedAt`, else `startsAt`, else that of the line before. At the end the clock runs on until no
 //! timer is left. Also how grouping is judged: `--assignments` tells for every line what became of it.
 
+mod draw;
+mod flags;
+mod picture;
+mod scene;
+mod svg;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write};
@@ -16,6 +22,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::output::{self, Output};
+use crate::cli::replay::picture::Picture;
 use crate::cli::{FAILED, terminal};
 use crate::control::config::{Config, Overrides};
 use crate::model::alert::Format;
@@ -52,6 +59,9 @@ pub struct ReplayArgs {
     /// Writes for every line, in order, what became of it.
     #[arg(long, value_name = "FILE")]
     assignments: Option<PathBuf>,
+    /// Draws what the configuration makes of a small file: alerts in lanes, incidents, windows and events over time.
+    #[arg(long, value_name = "FILE.svg")]
+    picture: Option<PathBuf>,
     /// How to write the summary.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -127,6 +137,10 @@ struct Replay {
     /// By line; only filled if assignments are asked for.
     fates: Option<Vec<Fate>>,
     assignments: Option<PathBuf>,
+    /// Gathers for the picture, and where it goes.
+    picture: Option<(Picture, PathBuf)>,
+    /// Name of the configuration without folder and ending.
+    title: String,
     incidents: Option<BufWriter<File>>,
     rejected: Vec<DeadLetter>,
     n_rejected: u64,
@@ -140,14 +154,18 @@ struct Replay {
 impl Replay {
     fn new(config: &Config, args: &ReplayArgs) -> anyhow::Result<Self> {
         let options = Arc::new(replay_options(config));
+        let picture = args.picture.clone().map(|path| (Picture::new(options.clone()), path));
+        let with_decisions = args.assignments.is_some() || picture.is_some();
         let start = Start::new(options, Restored::default(), HashKey::FIXED).context("start engine")?;
         let create = |path: &PathBuf| {
             File::create(path).map(BufWriter::new).with_context(|| format!("create {}", path.display()))
         };
         Ok(Self {
-            engine: Engine::new(start, args.assignments.is_some()),
+            engine: Engine::new(start, with_decisions),
             fates: args.assignments.is_some().then(Vec::new),
             assignments: args.assignments.clone(),
+            picture,
+            title: args.config.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             incidents: args.incidents.as_ref().map(create).transpose()?,
             rejected: Vec::new(),
             n_rejected: 0,
@@ -166,6 +184,9 @@ impl Replay {
             // What no decision names later was rejected.
             let rejected = Fate { outcome: Outcome::Rejected, incident: None };
             fates.resize(fates.len() + n_lines, rejected);
+        }
+        if let Some((picture, _)) = &mut self.picture {
+            picture.see(&batch)?;
         }
         self.engine.feed(SourceIndex(0), batch, Vec::new(), Timestamp(0));
         self.batches += 1;
@@ -197,6 +218,9 @@ impl Replay {
                 }
             }
         }
+        if let Some((picture, _)) = &mut self.picture {
+            picture.take(epoch, &attached);
+        }
         self.n_rejected += epoch.dead_letters.len() as u64;
         let room = EXPLAINED_MAX.saturating_sub(self.rejected.len());
         self.rejected.extend(epoch.dead_letters.iter().take(room).cloned());
@@ -220,6 +244,10 @@ impl Replay {
                 }
             }
             out.flush().context("write assignments")?;
+        }
+        if let Some((picture, path)) = &self.picture {
+            let svg = picture.draw(self.title.clone())?;
+            std::fs::write(path, svg).with_context(|| format!("write {}", path.display()))?;
         }
         Ok(self.last.clone())
     }
