@@ -50,7 +50,8 @@ fn a_page_leads_to_those_around_it() {
     insta::assert_snapshot!(see_also, @r"
     \fBtidegate\fR(1),
     \fBtidegate\-dlq\fR(1),
-    \fBtidegate\-dlq\-show\fR(1)
+    \fBtidegate\-dlq\-show\fR(1),
+    \fBtidegate\-dlq\-requeue\fR(1)
     ");
 }
 
@@ -83,7 +84,11 @@ fn the_help_of_the_program() {
       storm         Send a seeded flood of alerts with known truth
       replay        Run a file of alerts through a configuration, outputs off
       topics        Create or check the Kafka topics that a configuration needs
-      dlq           Look at dead letters
+      incident      Look at incidents, and resolve one
+      tap           Watch a live sample of what passes a stage of a running daemon
+      top           Watch a running daemon on a screen
+      dlq           Look at dead letters, and put them in again
+      doctor        Look for what is wrong around the daemon: why it matters, what to do
       version       Print versions of the program and the libraries it is linked to
       completion    Write completions of this command line for a shell
       man           Write the manual, in the format of man pages
