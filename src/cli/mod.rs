@@ -2,16 +2,14 @@
 
 pub mod check_config;
 pub mod client;
-pub mod demo;
-pub mod dlq;
-pub mod incident;
-pub mod installation;
-pub mod output;
 pub mod completion;
 pub mod demo;
 pub mod dlq;
-pub mod man;
 pub mod doctor;
+pub mod incident;
+pub mod installation;
+pub mod man;
+pub mod output;
 pub mod replay;
 pub mod run;
 pub mod storm;
@@ -62,12 +60,11 @@ enum Command {
     Topics(topics::TopicsArgs),
     /// Look at incidents, and resolve one.
     Incident(incident::IncidentArgs),
-    /// Look at dead letters, and put them in again.
     /// Watch a live sample of what passes a stage of a running daemon.
     Tap(tap::TapArgs),
     /// Watch a running daemon on a screen.
     Top(top::TopArgs),
-    /// Look at dead letters.
+    /// Look at dead letters, and put them in again.
     Dlq(dlq::DlqArgs),
     /// Look for what is wrong around the daemon: why it matters, what to do.
     Doctor(doctor::DoctorArgs),

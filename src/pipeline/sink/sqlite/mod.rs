@@ -23,8 +23,8 @@ use crate::pipeline::sink::{CommitError, Committed, Epoch, EpochSink, Removed, R
 
 pub use archive::{ArchiveReadError, IncidentArchive};
 pub use command_log::{CommandLog, CommandLogError, LoggedCommand};
-pub use schema::{OpenError, lock_file, open_read_only};
 pub use marks::{DeadLetterMarks, MarkError};
+pub use schema::{OpenError, lock_file, open_read_only};
 
 /// Name of the state file in the data directory.
 pub const FILE_NAME: &str = "state.db";
