@@ -22,11 +22,7 @@ pub(super) struct Readers {
 }
 
 /// Makes the hook that the pipeline calls for every durable epoch.
-pub(super) fn publisher(
-    metrics: Metrics,
-    readers: Readers,
-    source_names: Vec<String>,
-) -> OnCommit {
+pub(super) fn publisher(metrics: Metrics, readers: Readers, source_names: Vec<String>) -> OnCommit {
     let Readers { index, busiest, feed } = readers;
     let mut announcer = Announcer::default();
     Box::new(move |epoch: &Epoch, attached: &Attached| {

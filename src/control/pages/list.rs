@@ -148,7 +148,14 @@ impl Filter {
 
     fn query(&self, status: Status, limit: usize) -> Query {
         let matchers = self.matchers.clone();
-        Query { status: Some(status), severity: self.severity, matchers, since: None, limit, cursor: self.cursor }
+        Query {
+            status: Some(status),
+            severity: self.severity,
+            matchers,
+            limit,
+            cursor: self.cursor,
+            ..Query::default()
+        }
     }
 }
 

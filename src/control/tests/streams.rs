@@ -126,7 +126,11 @@ async fn the_page_of_an_incident_follows_that_incident() {
     house.control.feed.publish(3, &[record(&over)]);
     let (name, _, html) = next(&mut stream).await.unwrap();
     assert!(name == "facts" && html.contains("resolved"), "{html}");
-    assert_eq!(next(&mut stream).await.unwrap(), ("resolve".to_owned(), String::new(), String::new()), "no form any more");
+    assert_eq!(
+        next(&mut stream).await.unwrap(),
+        ("resolve".to_owned(), String::new(), String::new()),
+        "no form any more"
+    );
 }
 
 #[tokio::test]
