@@ -12,14 +12,17 @@ use anyhow::Context as _;
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::app::bridge::{BridgeOptions, HttpBridge};
+use crate::app::credentials::tell_expiry;
 use crate::app::doors::Doors;
-use crate::app::publish::{publisher, totals};
+use crate::app::publish::{Readers, announce, publisher, totals};
 use crate::app::reload::{Order, Reloader};
 use crate::app::sources::Sources;
 use crate::app::upkeep::Upkeep;
 use crate::app::{engine, store};
+use crate::control::busiest::Busiest;
 use crate::control::config::reload::Live;
 use crate::control::config::{Config, Overrides};
+use crate::control::feed::Feed;
 use crate::control::index::IncidentIndex;
 use crate::control::intake::{Admission, IntakeOptions};
 use crate::control::pulse::Pulse;
@@ -63,7 +66,9 @@ impl Daemon {
         let metrics = Metrics::new();
         let board = Arc::new(StatusBoard::new(SystemClock.now()));
         let index = Arc::new(IncidentIndex::new(RESOLVED_KEPT));
+        let busiest = Arc::new(Busiest::default());
         let pulse = Arc::new(Pulse::default());
+        let feed = Arc::new(Feed::default());
         let doors = Arc::new(Doors::default());
         let tap = Arc::new(Tap::default());
         let servers = Arc::new(Mutex::new(Vec::new()));
@@ -74,6 +79,8 @@ impl Daemon {
             metrics: metrics.clone(),
             index: index.clone(),
             archive: doors.clone(),
+            busiest: busiest.clone(),
+            feed: feed.clone(),
             pulse: pulse.clone(),
             board: board.clone(),
             samples: Default::default(),
@@ -85,9 +92,11 @@ impl Daemon {
             tap: tap.clone(),
         });
         let (address, admin_address) = listen(&config, &control, &servers)?;
+        tell_expiry(&config, &metrics);
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
-        let (running, sources) = start_engine(&config, &metrics, index, &doors, tap)?;
+        let readers = Readers { index, busiest, feed };
+        let (running, sources) = start_engine(&config, &metrics, readers, &doors, tap)?;
         let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config));
         let (alive, ended) = bounded::<()>(0);
         let thread = std::thread::Builder::new().name("engine".to_owned());
@@ -142,6 +151,8 @@ impl Daemon {
         let _ = self.orders.send(Order::Stop); // An engine that is gone has ended already.
         let engine = self.engine;
         let ended = tokio::task::spawn_blocking(move || engine.join()).await;
+        self.control.metrics.set(Metric::Ready, &[], 0.0); // Nobody looks any more who could say so.
+        self.control.feed.close(); // Streams would last for the whole grace.
         let servers = std::mem::take(&mut *self.servers.lock().unwrap_or_else(PoisonError::into_inner));
         for server in servers {
             server.shut_down(HTTP_GRACE).await;
@@ -218,7 +229,7 @@ pub(super) fn tell_configuration(config: &Config, metrics: &Metrics, board: &Sta
 fn start_engine(
     config: &Config,
     metrics: &Metrics,
-    index: Arc<IncidentIndex>,
+    readers: Readers,
     doors: &Arc<Doors>,
     tap: Arc<Tap>,
 ) -> anyhow::Result<(Running, Sources)> {
@@ -226,8 +237,9 @@ fn start_engine(
     let mut sink = store::open_sink(config, metrics)?;
     let from = engine::restore(sink.as_mut(), options_of(config))?;
     metrics.observe(Metric::RestoreDuration, &[], begun.elapsed().as_secs_f64());
-    index.apply(&from.seed);
-    open_archive(config, &index, doors)?;
+    readers.index.apply(&from.seed);
+    open_archive(config, &readers.index, doors)?;
+    announce(metrics, config.sources.iter().map(|source| source.name.as_str()));
     metrics.publish(|metrics| totals(metrics, &from.builder.summary(), &source_names(config)));
     let (incidents, seconds) = (from.seed.len(), begun.elapsed().as_secs_f64());
     tracing::info!(incidents, seconds, "state restored: {incidents} incidents in {seconds:.1} s");
@@ -244,7 +256,8 @@ fn start_engine(
         inputs: std::mem::take(&mut sources.inputs),
         sink,
         clock: Arc::new(SystemClock),
-        on_commit: publisher(metrics.clone(), index, source_names(config)),
+        watched: readers.busiest.watched(),
+        on_commit: publisher(metrics.clone(), readers, source_names(config)),
         refusing,
         tap,
     };

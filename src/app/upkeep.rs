@@ -9,7 +9,7 @@ use crate::app::systemd::Systemd;
 use crate::app::turns::Turns;
 use crate::control::pulse::Pulse;
 use crate::control::status::StatusBoard;
-use crate::metrics::{Metric, Metrics};
+use crate::metrics::{Metric, Metrics, memory_limit};
 use crate::model::time::{Clock as _, Millis, SystemClock, Timestamp};
 use crate::pipeline::run::Shared;
 
@@ -72,9 +72,11 @@ impl Upkeep {
             self.metrics.set(Metric::QueueCapacity, &["http"], capacity as f64);
         }
         self.metrics.set(Metric::QueueDepth, &["chunks"], shared.queued_chunks.load(Ordering::Relaxed) as f64);
+        self.metrics.set(Metric::QueueCapacity, &["chunks"], shared.chunk_capacity as f64);
         self.count(shared);
         self.tell_clocks(shared, now);
         let lively = self.all_lively(shared, now);
+        self.metrics.set(Metric::Ready, &[], if lively { 1.0 } else { 0.0 });
         self.board.update(|status| {
             status.trouble =
                 (!lively).then(|| "the pipeline has not moved for 30 s; is the store reachable?".to_owned());
@@ -82,6 +84,8 @@ impl Upkeep {
         if now - self.metrics_at >= METRICS_EVERY {
             self.metrics_at = now;
             self.metrics.run_upkeep();
+            // Looked at again and again: an operator may change it while we run.
+            self.metrics.set(Metric::MemoryLimit, &[], memory_limit().unwrap_or(0) as f64);
         }
         self.pulse.beat(now, &self.metrics);
         if lively {

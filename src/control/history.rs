@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{EventKind, EventReason, IncidentEvent, IncidentId, Severity, Status, Timestamp};
 
@@ -10,7 +10,7 @@ use crate::model::{EventKind, EventReason, IncidentEvent, IncidentId, Severity, 
 const STEPS_MAX: usize = 100;
 
 /// One event of an incident without its labels and samples.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// Its number in the life of the incident, from 1 without a gap.
     pub revision: u64,
@@ -33,7 +33,7 @@ pub struct Step {
     /// Alerts counted until then.
     pub alerts: u64,
     /// Who resolved it, if a person did.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resolved_by: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl From<&IncidentEvent> for Step {
 }
 
 /// The steps of one incident that are known, oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Steps {
     /// Whether these are all, from the first revision on without a gap.
     pub complete: bool,

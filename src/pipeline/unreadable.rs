@@ -78,6 +78,7 @@ impl Unreadable<'_> {
             position: self.record.position,
             index,
             reason,
+            format: self.record.format,
             at: self.at,
             original_len: len as u64,
             bytes,

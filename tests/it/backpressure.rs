@@ -90,6 +90,7 @@ fn run(
         clock: Arc::new(clock.clone()),
         on_commit: Box::new(|_, _| {}),
         refusing: Arc::default(),
+        watched: Arc::default(),
     };
     (start(fresh(options), outside, None), senders)
 }

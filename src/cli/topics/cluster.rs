@@ -14,14 +14,14 @@ use crate::pipeline::source::kafka::connection::Connection;
 /// A person waits: long enough for a slow cluster, short enough to notice a wrong address.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-pub(super) struct Cluster {
+pub(in crate::cli) struct Cluster {
     admin: AdminClient<DefaultClientContext>,
     n_brokers: usize,
     brokers: String,
 }
 
 impl Cluster {
-    pub(super) fn connect(connection: &Connection) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn connect(connection: &Connection) -> anyhow::Result<Self> {
         let admin: AdminClient<DefaultClientContext> =
             connection.client("topics").create().context("set the Kafka client up")?;
         let brokers = connection.brokers.join(", ");
@@ -34,7 +34,7 @@ impl Cluster {
     }
 
     /// Creates a topic. `false` if it was there.
-    pub(super) fn create(&self, wanted: &Wanted) -> anyhow::Result<bool> {
+    pub(in crate::cli) fn create(&self, wanted: &Wanted) -> anyhow::Result<bool> {
         if self.describe(&wanted.name)?.is_some() {
             return Ok(false);
         }
@@ -75,7 +75,7 @@ impl Cluster {
     }
 
     /// How a topic is; `None` if it does not exist.
-    pub(super) fn describe(&self, name: &str) -> anyhow::Result<Option<Found>> {
+    pub(in crate::cli) fn describe(&self, name: &str) -> anyhow::Result<Option<Found>> {
         let context = || format!("describe topic {name}");
         let metadata = self.admin.inner().fetch_metadata(Some(name), REQUEST_TIMEOUT).with_context(context)?;
         let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Ok(None) };

@@ -1,9 +1,11 @@
 //! The JSON API: incidents, status, what Alertmanager's tools ask, and what operators need.
 
 pub(crate) mod alertmanager;
+pub mod groups;
 pub(crate) mod incidents;
 pub(crate) mod operations;
-mod parameters;
+pub(crate) mod parameters;
+pub(crate) mod stream;
 pub(crate) mod tap;
 
 use crate::pipeline::command::Command;

@@ -108,6 +108,7 @@ impl ServerOptions {
             token: self.token.clone(),
             allowed_hosts: self.allowed_hosts.clone(),
             is_loopback: self.listen.ip().is_loopback(),
+            is_tls: self.tls.is_some(),
         }
     }
 }
@@ -174,7 +175,11 @@ impl Server {
 
     /// Another token or other names, from the next request on.
     pub fn replace_guard(&self, options: &ServerOptions) {
-        self.guard.replace(GuardOptions { is_loopback: self.address.ip().is_loopback(), ..options.guard() });
+        self.guard.replace(GuardOptions {
+            is_loopback: self.address.ip().is_loopback(),
+            is_tls: self.tls.is_some(),
+            ..options.guard()
+        });
     }
 
     /// Reads certificate and key again, for new connections; on a fault the old ones stay.

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use crate::control::example::{House, NOW, event, request};
 use crate::control::status::{Phase, SourceStatus};
-use crate::model::{IncidentId, Status, Timestamp};
+use crate::model::{GroupHash, IncidentId, Severity, Status, Timestamp};
 use crate::pipeline::command::{Action, Command};
+use crate::pipeline::shard::busiest::BusyGroup;
 
 fn house() -> House {
     let house = House::new();
@@ -57,7 +58,7 @@ async fn wrong_questions_are_told_what_would_be_right() {
         (
             "/api/v1/incidents?state=x",
             400,
-            "unknown parameter \"state\"; known: status, severity, filter, since, limit",
+            "unknown parameter \"state\"; known: status, severity, filter, since, id, limit",
         ),
         ("/api/v1/incidents?status=open", 400, "status: must be firing or resolved"),
         ("/api/v1/incidents?severity=bad", 400, "severity: must be one of unknown, info, low, warning, high, critical"),
@@ -244,4 +245,48 @@ async fn the_pulse_is_read_by_its_newest_samples() {
     let received: Vec<_> = answer["samples"].as_array().unwrap().iter().map(|sample| &sample["received"]).collect();
     assert_eq!(received, [&json!(10.0), &json!(20.0)]);
     assert_eq!(house.get("/api/v1/pulse?last=0").await.0, 400);
+}
+
+#[tokio::test]
+async fn the_busiest_groups_are_those_told_and_the_quiet_open_incidents() {
+    let house = house();
+    let list = async |query: &str| {
+        let (status, body) = house.get(&format!("/api/v1/groups{query}")).await;
+        assert_eq!(status, 200, "{query}: {body}");
+        let answer = read(&body);
+        let groups = answer["groups"].as_array().unwrap().clone();
+        let shown =
+            |group: &Value| format!("{} {} {}", group["group_labels"]["service"], group["status"], group["alerts"]);
+        (groups.iter().map(shown).collect::<Vec<_>>(), answer["matching"].as_u64().unwrap())
+    };
+    let quiet = [r#""s2" "firing" 0"#, r#""s1" "firing" 0"#].map(str::to_owned).to_vec();
+    assert_eq!(list("").await, (quiet, 2), "nothing was told yet");
+    let told = BusyGroup {
+        group: GroupHash(7),
+        incident: Some(IncidentId(1)),
+        rule: "default".to_owned(),
+        labels: [("service".to_owned(), "s1".to_owned())].into(),
+        status: Status::Firing,
+        severity_max: Severity::Warning,
+        alerts: 40,
+        members: 3,
+        firing: 3,
+        first_seen: Timestamp(1_000),
+        last_seen: NOW,
+    };
+    let unannounced = BusyGroup {
+        group: GroupHash(8),
+        incident: Some(IncidentId(9)),
+        labels: [("service".to_owned(), "s9".to_owned())].into(),
+        alerts: 5,
+        ..told.clone()
+    };
+    house.control.busiest.take(NOW, &[told, unannounced]);
+    let all = [r#""s1" "firing" 40"#, r#""s9" "waiting" 5"#, r#""s2" "firing" 0"#].map(str::to_owned).to_vec();
+    assert_eq!(list("?sort=alerts").await, (all.clone(), 3));
+    assert_eq!(list("?limit=1").await, (all[..1].to_vec(), 3));
+    assert_eq!(list("?filter=service%3D~%22s[29]%22").await, (all[1..].to_vec(), 2));
+    for query in ["?limit=0", "?limit=1001", "?sort=name", "?filter=%22", "?cursor=1"] {
+        assert_eq!(house.get(&format!("/api/v1/groups{query}")).await.0, 400, "{query}");
+    }
 }

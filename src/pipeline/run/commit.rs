@@ -134,6 +134,8 @@ impl Committer {
                     return Err(RunError::Fenced(format!("the store is at epoch {last}, this instance at {number}")));
                 }
                 Err(CommitError::Unknown(reason) | CommitError::Aborted(reason)) => {
+                    // Counted again with every look: a store that is away must show as failures that go on.
+                    self.shared.unknown.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(epoch = epoch.number, "the last durable epoch is not known yet: {reason}");
                     if self.shared.stop.load(Ordering::Relaxed) {
                         return Err(RunError::Store(reason));

@@ -88,6 +88,8 @@ pub struct Shared {
     pub removed_letters: AtomicU64,
     /// Chunks that wait for a decoder.
     pub queued_chunks: AtomicU64,
+    /// How many may wait.
+    pub chunk_capacity: usize,
     /// Clock of each source in milliseconds, by index.
     clocks: Vec<AtomicI64>,
     /// Milliseconds the sequencer waited for a decoder to take a chunk.
@@ -139,6 +141,8 @@ pub struct Outside {
     pub refusing: Arc<AtomicBool>,
     /// Shows samples to those who listen.
     pub tap: Arc<Tap>,
+    /// Set while somebody watches the busiest groups: then each epoch brings them along.
+    pub watched: Arc<AtomicBool>,
 }
 
 /// A running engine.
@@ -148,6 +152,7 @@ pub struct Running {
     workers: Vec<JoinHandle<()>>,
     commit: JoinHandle<Result<Committing, RunError>>,
     clock: Arc<dyn Clock>,
+    watched: Arc<AtomicBool>,
     ended: Receiver<()>,
 }
 
@@ -156,18 +161,19 @@ pub struct Running {
 pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Running {
     let options = start.options.clone();
     let (n_decoders, n_shards) = (options.decoders.max(1), options.shards.max(1));
-    let Outside { inputs, mut sink, clock, on_commit, refusing, tap } = outside;
+    let Outside { inputs, mut sink, clock, on_commit, refusing, tap, watched } = outside;
     let shared = Arc::new(Shared {
         wants_sweep: AtomicBool::new(start.builder.wants_sweep()),
         has_deadlines: AtomicBool::new(start.shards.iter().any(|shard| shard.tally().has_deadlines)),
         clocks: start.clocks.iter().map(|clock| AtomicI64::new(clock.0)).collect(),
         beats: (0..2 + n_shards).map(|_| AtomicU64::new(0)).collect(),
+        chunk_capacity: n_decoders * CHUNKS_PER_DECODER,
         tap: tap.clone(),
         ..Shared::default()
     });
     let beating = shared.clone();
     sink.on_retry(Arc::new(move || beating.beat(COMMIT_BEAT)));
-    let (to_decoders, chunks) = bounded(n_decoders * CHUNKS_PER_DECODER);
+    let (to_decoders, chunks) = bounded(shared.chunk_capacity);
     let (to_commit, reports) = bounded(REPORTS);
     let (wake, woken) = bounded(1);
     let (running, ended) = bounded::<()>(0);
@@ -179,8 +185,8 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         let (to_output, output) = bounded(1);
         to_shards.push(to_shard);
         outputs.push(output);
-        let (options, shared) = (options.clone(), shared.clone());
-        let worker = work::ShardWorker { index, options, shard, parts, output: to_output, shared };
+        let (options, shared, watched) = (options.clone(), shared.clone(), watched.clone());
+        let worker = work::ShardWorker { index, options, shard, parts, output: to_output, shared, watched };
         workers.push(spawn(format!("shard-{index}"), running.clone(), move || worker.run()));
     }
     for index in 0..n_decoders {
@@ -219,7 +225,7 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         options: options.epoch.clone(),
     };
     let sequencer = spawn("sequencer".to_owned(), running, move || runner.run());
-    Running { shared, sequencer, workers, commit, clock, ended }
+    Running { shared, sequencer, workers, commit, clock, watched, ended }
 }
 
 const SEQUENCER_BEAT: usize = 0;
@@ -287,6 +293,7 @@ impl Running {
         let (sink, on_commit) = committed.map_err(|_| panicked())??;
         let (sequencer, inputs) = sequenced.map_err(|_| panicked())??;
         let refusing = sequencer.refusing.clone();
-        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing, tap: self.shared.tap.clone() }))
+        let (tap, watched) = (self.shared.tap.clone(), self.watched);
+        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing, tap, watched }))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, Sender};
 
@@ -54,6 +54,8 @@ pub(super) struct ShardWorker {
     pub(super) parts: Receiver<NumberedPart>,
     pub(super) output: Sender<ShardOutput>,
     pub(super) shared: Arc<Shared>,
+    /// Whether somebody watches the busiest groups.
+    pub(super) watched: Arc<AtomicBool>,
 }
 
 impl ShardWorker {
@@ -72,6 +74,9 @@ impl ShardWorker {
                 self.shared.pending_events.fetch_add((out.events.len() - before) as u64, Ordering::Relaxed);
                 self.shared.beat(FIRST_SHARD_BEAT + self.index);
                 let Some(mark) = mark else { continue };
+                if self.watched.load(Ordering::Relaxed) {
+                    out.busiest = self.shard.busiest();
+                }
                 let out = std::mem::replace(&mut out, Out::new(n_sources, false));
                 self.shared.pending_events.fetch_sub(out.events.len() as u64, Ordering::Relaxed);
                 let output = ShardOutput { out, saved: self.shard.save(mark.start_sweep), tally: self.shard.tally() };

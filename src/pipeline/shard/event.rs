@@ -10,6 +10,8 @@ use crate::model::incident::{Counts, EventReason, Sample};
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::Seq;
 use crate::pipeline::outcome::{Outcome, SourceCounts};
+use crate::pipeline::shard::EndCause;
+use crate::pipeline::shard::busiest::BusyGroup;
 use crate::pipeline::source::SourceIndex;
 
 /// Where a group event stands in the one order of everything: timers of a step fire before the alert with the same number.
@@ -140,6 +142,28 @@ pub struct Decision {
     pub group: GroupHash,
 }
 
+/// A turn in the life of an incident that neither its alerts nor its events tell; noted where decisions are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Landmark {
+    /// Record time.
+    pub at: Timestamp,
+    /// Whose.
+    pub incident: IncidentId,
+    /// What happened.
+    pub kind: LandmarkKind,
+}
+
+/// Kinds of landmarks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LandmarkKind {
+    /// Its window ended; of two in a row the second is right.
+    WindowEnded(EndCause),
+    /// Its window goes on.
+    WindowContinued,
+    /// Time ended the firing of a member: it was not seen any more, or it expired.
+    MemberStopped(Fingerprint, EventReason),
+}
+
 /// What a shard gathers between two epochs.
 #[derive(Debug, Default)]
 pub struct Out {
@@ -149,10 +173,14 @@ pub struct Out {
     pub counts: Vec<SourceCounts>,
     /// Decisions, if they are asked for.
     pub decisions: Option<Vec<Decision>>,
+    /// Landmarks, where decisions are asked for.
+    pub landmarks: Vec<Landmark>,
     /// Records older than the last of their group, counted as at that last.
     pub late: u64,
     /// Members that left because nobody saw or resolved them for `forget_after`.
     pub expired: u64,
+    /// The groups that took most, if somebody watches.
+    pub busiest: Vec<BusyGroup>,
 }
 
 impl Out {
@@ -163,6 +191,13 @@ impl Out {
             counts: vec![SourceCounts::default(); n_sources],
             decisions: with_decisions.then(Vec::new),
             ..Self::default()
+        }
+    }
+
+    /// Notes a landmark where decisions are asked for.
+    pub(crate) fn note(&mut self, at: Timestamp, incident: IncidentId, kind: LandmarkKind) {
+        if self.decisions.is_some() {
+            self.landmarks.push(Landmark { at, incident, kind });
         }
     }
 }

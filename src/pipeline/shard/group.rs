@@ -24,7 +24,7 @@ fn text_bytes(sample: &Sample) -> usize {
 /// What ended a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum EndCause {
+pub enum EndCause {
     /// Silence for `gap`.
     Gap = 0,
     /// `max_age`, `max_alerts` or the length of a fixed window.
@@ -110,6 +110,8 @@ pub(crate) struct Group {
     pub(crate) report_ticket: Timestamp,
     pub(crate) retire_ticket: Timestamp,
     pub(crate) hold_ticket: Timestamp,
+    /// Alerts at the time when the group was last told to whoever watches; not saved, as it only ranks.
+    pub(crate) told_alerts: u64,
     pub(crate) unsaved: Unsaved,
     pub(crate) samples_unsaved: bool,
 }
@@ -157,6 +159,7 @@ impl Group {
             report_ticket: Timestamp::MAX,
             retire_ticket: Timestamp::MAX,
             hold_ticket: Timestamp::MAX,
+            told_alerts: 0,
             unsaved: Unsaved::Whole,
             samples_unsaved: false,
         }

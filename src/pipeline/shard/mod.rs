@@ -6,6 +6,7 @@
 //! the state in `save.rs`; `describe.rs` names what the tap shows.
 
 mod arena;
+pub mod busiest;
 mod clocks;
 mod dedup;
 mod describe;
@@ -32,8 +33,9 @@ use crate::pipeline::source::SourceIndex;
 use arena::Arena;
 use clocks::{Clocks, Feed};
 use dedup::{Dedup, Unsaved};
-use event::{Decision, Order, Out, Reason};
-use group::{EndCause, Group};
+use event::{Decision, LandmarkKind, Order, Out, Reason};
+pub use group::EndCause;
+use group::Group;
 
 /// What is happening, for everything that depends on when.
 #[derive(Clone, Copy, Debug)]
@@ -349,6 +351,7 @@ impl Shard {
             return;
         }
         group.ended = Some((at, cause));
+        out.note(at, group.incident, LandmarkKind::WindowEnded(cause));
         self.tally.open_windows -= 1;
         self.touch_group(slot);
         self.tell_rest(slot, Moment { time: at, ..moment }, out);

@@ -11,7 +11,7 @@ use crate::pipeline::chunk::{Arrival, Part};
 use crate::pipeline::options::WindowKind;
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::shard::dedup::{Member, MemberState, Unsaved};
-use crate::pipeline::shard::event::{Out, Reason};
+use crate::pipeline::shard::event::{LandmarkKind, Out, Reason};
 use crate::pipeline::shard::group::{EndCause, Group, Pending};
 use crate::pipeline::shard::{Moment, Shard};
 
@@ -74,7 +74,7 @@ impl Shard {
         let came_before_its_end = matches!(self.group(group_slot), Some(group)
             if matches!(group.ended, Some((end, EndCause::Gap)) if at < end));
         if came_before_its_end {
-            self.reopen_window(group_slot, at);
+            self.reopen_window(group_slot, at, out);
         }
         if let Some(member) = self.dedup.get_mut(slot) {
             member.last = at;
@@ -133,6 +133,7 @@ impl Shard {
         self.close_window(slot, at, EndCause::Cap, moment, out);
         if let Some(group) = self.group_mut(slot) {
             group.ended = Some((at, EndCause::Cap));
+            out.note(at, group.incident, LandmarkKind::WindowEnded(EndCause::Cap));
         }
         self.touch_group(slot);
     }
@@ -163,7 +164,7 @@ impl Shard {
         let before = slot.and_then(|slot| self.dedup.get(slot)).filter(|member| member.group == group_slot);
         let (was_member, was_firing) =
             (before.is_some(), before.is_some_and(|member| member.state == MemberState::Firing));
-        self.reopen_window(group_slot, at);
+        self.reopen_window(group_slot, at, out);
         let (entry, rose) = self.enter(group_slot, slot, part, arrival, moment, out);
         let (outcome, why) = if was_resolved {
             self.reopen(group_slot, moment, out);
@@ -187,10 +188,11 @@ impl Shard {
     }
 
     /// A window that silence had ended goes on: by a late record from before its end, or within `reopen`.
-    fn reopen_window(&mut self, slot: u32, at: Timestamp) {
+    fn reopen_window(&mut self, slot: u32, at: Timestamp, out: &mut Out) {
         let Some(group) = self.group_mut(slot) else { return };
         let Some((end, EndCause::Gap | EndCause::Resolved)) = group.ended else { return };
         group.ended = None;
+        out.note(at, group.incident, LandmarkKind::WindowContinued);
         if at >= end {
             group.window_from = at; // A continued window starts its age anew; a late record does not.
             group.window_members = 0;

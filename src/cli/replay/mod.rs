@@ -3,6 +3,13 @@
 //! Record time is `receivedAt`, else `startsAt`, else that of the line before. At the end the clock runs on until no
 //! timer is left. Also how grouping is judged: `--assignments` tells for every line what became of it.
 
+mod draw;
+mod flags;
+mod picture;
+mod scene;
+mod svg;
+
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +19,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
+use crate::cli::output::{self, Output};
+use crate::cli::replay::picture::Picture;
 use crate::cli::{FAILED, terminal};
 use crate::control::config::{Config, Overrides};
 use crate::model::alert::Format;
@@ -49,6 +59,12 @@ pub struct ReplayArgs {
     /// Writes for every line, in order, what became of it.
     #[arg(long, value_name = "FILE")]
     assignments: Option<PathBuf>,
+    /// Draws what the configuration makes of a small file: alerts in lanes, incidents, windows and events over time.
+    #[arg(long, value_name = "FILE.svg")]
+    picture: Option<PathBuf>,
+    /// How to write the summary.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 /// Replays.
@@ -90,7 +106,11 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     }
     let summary = replay.finish()?;
     progress.finish_and_clear();
-    tell(&summary, &replay)?;
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        Output::Text => tell(&summary, &replay, &mut out)?,
+        Output::Json => output::json(&as_json(&summary, &replay), &mut out)?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -117,6 +137,10 @@ struct Replay {
     /// By line; only filled if assignments are asked for.
     fates: Option<Vec<Fate>>,
     assignments: Option<PathBuf>,
+    /// Gathers for the picture, and where it goes.
+    picture: Option<(Picture, PathBuf)>,
+    /// Name of the configuration without folder and ending.
+    title: String,
     incidents: Option<BufWriter<File>>,
     rejected: Vec<DeadLetter>,
     n_rejected: u64,
@@ -130,14 +154,18 @@ struct Replay {
 impl Replay {
     fn new(config: &Config, args: &ReplayArgs) -> anyhow::Result<Self> {
         let options = Arc::new(replay_options(config));
+        let picture = args.picture.clone().map(|path| (Picture::new(options.clone()), path));
+        let with_decisions = args.assignments.is_some() || picture.is_some();
         let start = Start::new(options, Restored::default(), HashKey::FIXED).context("start engine")?;
         let create = |path: &PathBuf| {
             File::create(path).map(BufWriter::new).with_context(|| format!("create {}", path.display()))
         };
         Ok(Self {
-            engine: Engine::new(start, args.assignments.is_some()),
+            engine: Engine::new(start, with_decisions),
             fates: args.assignments.is_some().then(Vec::new),
             assignments: args.assignments.clone(),
+            picture,
+            title: args.config.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             incidents: args.incidents.as_ref().map(create).transpose()?,
             rejected: Vec::new(),
             n_rejected: 0,
@@ -156,6 +184,9 @@ impl Replay {
             // What no decision names later was rejected.
             let rejected = Fate { outcome: Outcome::Rejected, incident: None };
             fates.resize(fates.len() + n_lines, rejected);
+        }
+        if let Some((picture, _)) = &mut self.picture {
+            picture.see(&batch)?;
         }
         self.engine.feed(SourceIndex(0), batch, Vec::new(), Timestamp(0));
         self.batches += 1;
@@ -187,6 +218,9 @@ impl Replay {
                 }
             }
         }
+        if let Some((picture, _)) = &mut self.picture {
+            picture.take(epoch, &attached);
+        }
         self.n_rejected += epoch.dead_letters.len() as u64;
         let room = EXPLAINED_MAX.saturating_sub(self.rejected.len());
         self.rejected.extend(epoch.dead_letters.iter().take(room).cloned());
@@ -211,6 +245,10 @@ impl Replay {
             }
             out.flush().context("write assignments")?;
         }
+        if let Some((picture, path)) = &self.picture {
+            let svg = picture.draw(self.title.clone())?;
+            std::fs::write(path, svg).with_context(|| format!("write {}", path.display()))?;
+        }
         Ok(self.last.clone())
     }
 }
@@ -222,8 +260,26 @@ fn replay_options(config: &Config) -> Options {
     Options { decoders: 1, shards: 1, sources: vec![source].into(), ..config.pipeline.clone() }
 }
 
-fn tell(summary: &Summary, replay: &Replay) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
+fn as_json(summary: &Summary, replay: &Replay) -> serde_json::Value {
+    let counts = summary.totals.first().copied().unwrap_or_default().counts;
+    let outcomes: BTreeMap<&str, u64> =
+        Outcome::ALL.iter().map(|outcome| outcome.name()).zip(counts.outcomes).collect();
+    let rejected = replay.rejected.iter().map(|letter| {
+        let begins_with = terminal::excerpt(&letter.bytes, 60);
+        json!({ "position": letter.position, "reason": letter.reason.name(), "begins_with": begins_with })
+    });
+    json!({
+        "lines": replay.lines,
+        "alerts": counts.received,
+        "outcomes": outcomes,
+        "held": counts.held,
+        "incidents": replay.n_incidents,
+        "events": replay.n_events,
+        "rejected": rejected.collect::<Vec<_>>(),
+    })
+}
+
+fn tell(summary: &Summary, replay: &Replay, out: &mut dyn Write) -> anyhow::Result<()> {
     for letter in &replay.rejected {
         let text = terminal::excerpt(&letter.bytes, 60);
         writeln!(out, "rejected at byte {}: {}: {text}", letter.position, letter.reason.name())?;
