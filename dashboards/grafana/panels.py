@@ -323,6 +323,12 @@ DASHBOARDS = [
                     "description": "How much becomes durable at once: more under load.",
                     "queries": quantiles("tidegate_epoch_records"),
                 },
+                {
+                    "title": "Samples of the tap left out", "unit": "cps",
+                    "description": "Samples that nobody was shown because the listener at the tap read too slowly. No alert is"
+                    " touched by that.",
+                    "queries": [("rate(tidegate_tap_dropped_total{@}[~])", WHO)],
+                },
             ]),
         ],
     },

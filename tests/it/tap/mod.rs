@@ -215,17 +215,16 @@ fn a_stop_ends_the_stream_in_order() {
 fn a_listener_that_does_not_read_is_counted_and_holds_up_nothing() {
     let home = Home::new(CONFIG);
     let daemon = home.start();
-    let deaf = Client::ask(home.address(), "stage=record&rate=1000");
-    // Records of full samples, so that the buffers on the way fill within seconds.
+    let deaf = Client::ask(home.address(), "stage=decode&rate=1000");
+    // A request is a second's worth of the largest samples, 6 MB: so the buffers on the way fill within seconds.
+    let long = "x".repeat(1_000);
     let alert =
-        |number: u64| json!({"labels": {"service": "deaf"}, "annotations": {"n": number, "text": "x".repeat(3_000)}});
+        |n: u32| json!({"labels": {"service": n.to_string(), "a": long, "b": long, "c": long, "d": long, "e": long}});
+    let body = serde_json::to_vec(&(0..1_000).map(alert).collect::<Vec<_>>()).unwrap();
     let mut sent = 0;
     wait_for("samples without room", || {
-        let post = |_| {
-            sent += 1;
-            assert_eq!(http::post(home.address(), NATIVE, alert(sent).to_string().as_bytes()).unwrap().status, 200);
-        };
-        (0..500).for_each(post);
+        assert_eq!(http::post(home.address(), NATIVE, &body).unwrap().status, 200);
+        sent += 1_000;
         daemon.scrape().sum("tidegate_tap_dropped_total") > 0
     });
     let scrape = daemon.scrape();
