@@ -14,7 +14,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use crate::app::bridge::{BridgeOptions, HttpBridge};
 use crate::app::credentials::tell_expiry;
 use crate::app::doors::Doors;
-use crate::app::publish::{announce, publisher, totals};
+use crate::app::publish::{begin_with_zero, publisher, totals};
 use crate::app::reload::{Order, Reloader};
 use crate::app::sources::Sources;
 use crate::app::upkeep::Upkeep;
@@ -23,6 +23,7 @@ use crate::control::config::reload::Live;
 use crate::control::config::{Config, Overrides};
 use crate::control::index::IncidentIndex;
 use crate::control::intake::{Admission, IntakeOptions};
+use crate::control::pulse::Pulse;
 use crate::control::routes::{Control, Part, router};
 use crate::control::server::{Server, ServerOptions, TlsFiles, serve};
 use crate::control::status::{Phase, StatusBoard};
@@ -33,6 +34,8 @@ use crate::pipeline::run::{Outside, RunError, Running, start};
 
 /// Resolved incidents kept for readers; unresolved ones are all kept.
 const RESOLVED_KEPT: usize = 10_000;
+/// Resolved incidents read back from the store at the start: what a person looks back on, in a fraction of a second.
+const RESOLVED_SHOWN: usize = 1_000;
 /// How long requests in hand may take at a stop.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
 /// Orders to the engine that may wait.
@@ -60,6 +63,7 @@ impl Daemon {
         let metrics = Metrics::new();
         let board = Arc::new(StatusBoard::new(SystemClock.now()));
         let index = Arc::new(IncidentIndex::new(RESOLVED_KEPT));
+        let pulse = Arc::new(Pulse::default());
         let doors = Arc::new(Doors::default());
         let servers = Arc::new(Mutex::new(Vec::new()));
         let (orders, inbox) = bounded(ORDERS);
@@ -68,6 +72,8 @@ impl Daemon {
         let control = Arc::new(Control {
             metrics: metrics.clone(),
             index: index.clone(),
+            archive: doors.clone(),
+            pulse: pulse.clone(),
             board: board.clone(),
             samples: Default::default(),
             admission: Admission::new(IntakeOptions::default()),
@@ -81,7 +87,7 @@ impl Daemon {
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
         let (running, sources) = start_engine(&config, &metrics, index, &doors)?;
-        let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), source_names(&config));
+        let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config));
         let (alive, ended) = bounded::<()>(0);
         let thread = std::thread::Builder::new().name("engine".to_owned());
         let engine = thread.spawn(move || {
@@ -220,9 +226,11 @@ fn start_engine(
     let from = engine::restore(sink.as_mut(), options_of(config))?;
     metrics.observe(Metric::RestoreDuration, &[], begun.elapsed().as_secs_f64());
     index.apply(&from.seed);
-    announce(metrics, config.sources.iter().map(|source| source.name.as_str()));
+    open_archive(config, &index, doors)?;
+    begin_with_zero(metrics, config.sources.iter().map(|source| source.name.as_str()));
     metrics.publish(|metrics| totals(metrics, &from.builder.summary(), &source_names(config)));
-    tracing::info!(incidents = from.seed.len(), seconds = begun.elapsed().as_secs_f64(), "state restored");
+    let (incidents, seconds) = (from.seed.len(), begun.elapsed().as_secs_f64());
+    tracing::info!(incidents, seconds, "state restored: {incidents} incidents in {seconds:.1} s");
     let mut sources = Sources::start(config, &from.positions, metrics)?;
     let refusing = Arc::default();
     if let Some((sender, next)) = sources.http.take() {
@@ -240,6 +248,16 @@ fn start_engine(
         refusing,
     };
     Ok((start(from, outside, None), sources))
+}
+
+/// Opens the store's memory of incidents, and shows those that were resolved before this start.
+fn open_archive(config: &Config, index: &IncidentIndex, doors: &Doors) -> anyhow::Result<()> {
+    if let Some(archive) = store::open_archive(config)? {
+        let ends = archive.newest_ends(RESOLVED_SHOWN).context("read resolved incidents")?;
+        index.apply(&ends.into_iter().map(Arc::new).collect::<Vec<_>>());
+        let _ = doors.archive.set(Box::new(store::SqlArchive(Mutex::new(archive)))); // The daemon starts once.
+    }
+    Ok(())
 }
 
 /// The engine's thread: orders, upkeep, and the end.

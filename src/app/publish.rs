@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::app::announce::Announcer;
 use crate::control::index::IncidentIndex;
 use crate::metrics::{Metric, Metrics};
 use crate::model::incident::IncidentEvent;
@@ -13,9 +14,12 @@ use crate::pipeline::sink::Epoch;
 
 /// Makes the hook that the pipeline calls for every durable epoch.
 pub(super) fn publisher(metrics: Metrics, index: Arc<IncidentIndex>, source_names: Vec<String>) -> OnCommit {
+    let mut announcer = Announcer::default();
     Box::new(move |epoch: &Epoch, attached: &Attached| {
         let events: Vec<Arc<IncidentEvent>> = epoch.incidents.iter().map(|record| record.event.clone()).collect();
         index.apply(&events);
+        announcer.incidents(events.iter().map(|event| &**event), epoch.committed_at);
+        announcer.dead_letters(&epoch.dead_letters, epoch.committed_at);
         // Everything of the epoch at once: the conservation law holds at every scrape.
         metrics.publish(|metrics| {
             totals(metrics, &attached.summary, &source_names);
@@ -54,7 +58,7 @@ pub(super) fn totals(metrics: &Metrics, summary: &Summary, source_names: &[Strin
 }
 
 /// Counters by source and reason begin with 0: what first shows with a value is no increase to Prometheus.
-pub(super) fn announce<'a>(metrics: &Metrics, source_names: impl Iterator<Item = &'a str>) {
+pub(super) fn begin_with_zero<'a>(metrics: &Metrics, source_names: impl Iterator<Item = &'a str>) {
     for name in source_names {
         for reason in Reject::ALL {
             metrics.add(Metric::DeadLetters, &[name, reason.name()], 0);

@@ -1,8 +1,10 @@
 //! The command line: one file or folder per subcommand, thin.
 
 pub mod check_config;
+pub mod client;
 pub mod demo;
 pub mod dlq;
+pub mod output;
 pub mod replay;
 pub mod run;
 pub mod storm;
