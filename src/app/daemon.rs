@@ -14,7 +14,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use crate::app::bridge::{BridgeOptions, HttpBridge};
 use crate::app::credentials::tell_expiry;
 use crate::app::doors::Doors;
-use crate::app::publish::{Readers, announce, publisher, totals};
+use crate::app::publish::{Readers, begin_with_zero, publisher, totals};
 use crate::app::reload::{Order, Reloader};
 use crate::app::sources::Sources;
 use crate::app::upkeep::Upkeep;
@@ -239,7 +239,7 @@ fn start_engine(
     metrics.observe(Metric::RestoreDuration, &[], begun.elapsed().as_secs_f64());
     readers.index.apply(&from.seed);
     open_archive(config, &readers.index, doors)?;
-    announce(metrics, config.sources.iter().map(|source| source.name.as_str()));
+    begin_with_zero(metrics, config.sources.iter().map(|source| source.name.as_str()));
     metrics.publish(|metrics| totals(metrics, &from.builder.summary(), &source_names(config)));
     let (incidents, seconds) = (from.seed.len(), begun.elapsed().as_secs_f64());
     tracing::info!(incidents, seconds, "state restored: {incidents} incidents in {seconds:.1} s");

@@ -71,7 +71,7 @@ pub(super) fn totals(metrics: &Metrics, summary: &Summary, source_names: &[Strin
 }
 
 /// Counters by source and reason begin with 0: what first shows with a value is no increase to Prometheus.
-pub(super) fn announce<'a>(metrics: &Metrics, source_names: impl Iterator<Item = &'a str>) {
+pub(super) fn begin_with_zero<'a>(metrics: &Metrics, source_names: impl Iterator<Item = &'a str>) {
     for name in source_names {
         for reason in Reject::ALL {
             metrics.add(Metric::DeadLetters, &[name, reason.name()], 0);

@@ -99,8 +99,8 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// A number per thread that grows with every loop: sequencer, commit, then the shards. A watchdog feeds systemd only
-    /// while all of them grow; the commit thread's also grows when its sink reports a retry.
+    /// A number per thread that grows with every loop: sequencer, commit, then the shards. The commit thread's also grows
+    /// when its sink reports a retry; while it is at an epoch, the others may have to wait for it.
     #[must_use]
     pub fn beats(&self) -> Vec<u64> {
         self.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect()
@@ -110,6 +110,12 @@ impl Shared {
     #[must_use]
     pub fn clocks(&self) -> Vec<Timestamp> {
         self.clocks.iter().map(|clock| Timestamp(clock.load(Ordering::Relaxed))).collect()
+    }
+
+    /// Whether an epoch is on its way to the sink.
+    #[must_use]
+    pub fn is_committing(&self) -> bool {
+        self.committed.load(Ordering::Acquire) != self.sealed.load(Ordering::Relaxed)
     }
 
     fn beat(&self, thread: usize) {
@@ -229,7 +235,8 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
 }
 
 const SEQUENCER_BEAT: usize = 0;
-const COMMIT_BEAT: usize = 1;
+/// Which of `Shared::beats` is the commit thread's.
+pub const COMMIT_BEAT: usize = 1;
 const FIRST_SHARD_BEAT: usize = 2;
 
 /// A named thread; `running` is dropped when it ends, however it ends.
