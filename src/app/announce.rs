@@ -1,5 +1,6 @@
 //! One line in the log for each decision that matters: an incident that opens, ends or comes back, and what was rejected.
 //!
+//! The message says enough to be read alone, as `journalctl` shows it; the fields are for searching.
 //! Never a line per alert: repeats and counts are silent, and beyond a rate the lines become one that counts the others.
 
 use std::collections::BTreeMap;
@@ -59,7 +60,12 @@ impl Announcer {
             if is_due && rejects.unsaid > 0 {
                 let n = std::mem::take(&mut rejects.unsaid);
                 rejects.said_at = Some(now);
-                tracing::warn!(source, reason, n, "rejected: kept as dead letters, see tidegate dlq list");
+                tracing::warn!(
+                    source,
+                    reason,
+                    n,
+                    "{n} rejected from {source}, {reason}: kept as dead letters, see tidegate dlq list"
+                );
             }
         }
     }
@@ -69,14 +75,16 @@ impl Announcer {
         if unsaid.is_empty() {
             return;
         }
+        let n: u64 = unsaid.values().sum();
         let of = |kind| unsaid.get(&kind).copied().unwrap_or(0);
         tracing::info!(
+            n,
             opened = of(EventKind::Opened),
             reopened = of(EventKind::Reopened),
             resolved = of(EventKind::Resolved),
             merged = of(EventKind::Merged),
             severity_rose = of(EventKind::Updated),
-            "more incidents than lines: these were not told one by one"
+            "{n} more changes of incidents, in a flood not told one by one"
         );
     }
 }
@@ -94,18 +102,19 @@ fn tell(event: &IncidentEvent) {
         EventKind::Reopened => "incident reopened",
         EventKind::Merged => "incident merged",
     };
+    let group = labels(&event.group_labels);
     tracing::info!(
         incident_id = %event.incident_id,
         revision = event.revision,
-        reason = word(event.reason),
+        reason = %word(event.reason),
         severity = event.severity_max.name(),
         rule = event.rule,
-        group = labels(&event.group_labels),
+        group,
         members = event.members,
         alerts = event.counts.alerts,
         by = event.resolved_by.as_deref().map(|by| by.escape_debug().to_string()),
         epoch = event.epoch,
-        "{what}"
+        "{what}: {group}"
     );
 }
 

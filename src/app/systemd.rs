@@ -54,7 +54,7 @@ impl Systemd {
 
 fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "systemd cannot be told that we live");
+        tracing::warn!("systemd cannot be told that we live: {error}");
     }
 }
 

@@ -22,13 +22,13 @@ impl Turns {
         for source in &status.sources {
             let (name, delay) = (&source.name, source.delay_seconds);
             if delay >= BEHIND_SECONDS && self.behind.insert(name.clone()) {
-                tracing::warn!(source = name, seconds = delay, "the source is behind, windows go by its own clock");
+                tracing::warn!(source = name, "source {name} is {delay:.0} s behind; its windows go by its own clock");
             } else if delay <= CAUGHT_UP_SECONDS && self.behind.remove(name) {
-                tracing::info!(source = name, "the source has caught up");
+                tracing::info!(source = name, "source {name} has caught up");
             }
         }
         match &status.trouble {
-            Some(trouble) if !self.in_trouble => tracing::error!(trouble, "alerts are not taken"),
+            Some(trouble) if !self.in_trouble => tracing::error!("alerts are not taken: {trouble}"),
             None if self.in_trouble => tracing::info!("alerts are taken again"),
             _ => {}
         }

@@ -57,7 +57,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     };
     log::start(&loaded.config.log)?;
     for warning in &loaded.warnings {
-        tracing::warn!(%warning, "configuration");
+        tracing::warn!("configuration: {warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(ASYNC_THREADS)
@@ -75,7 +75,8 @@ async fn live(config: Config, overrides: Overrides) -> anyhow::Result<ExitCode> 
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     let daemon = tokio::task::block_in_place(|| Daemon::start(config, overrides))?;
-    tracing::info!(listen = %daemon.address(), version = env!("CARGO_PKG_VERSION"), "tidegate takes alerts");
+    let (listen, version) = (daemon.address(), env!("CARGO_PKG_VERSION"));
+    tracing::info!(%listen, version, "tidegate {version} takes alerts on {listen}");
     notify(&[NotifyState::Ready, NotifyState::Status(&format!("taking alerts on {}", daemon.address()))]);
     let ended = daemon.ended();
     let mut over = tokio::task::spawn_blocking(move || {
@@ -98,11 +99,11 @@ async fn live(config: Config, overrides: Overrides) -> anyhow::Result<ExitCode> 
             Ok(ExitCode::SUCCESS)
         }
         Ok(Err(RunError::Fenced(reason))) => {
-            tracing::error!(%reason, "another instance has taken over");
+            tracing::error!("another instance has taken over: {reason}");
             Ok(ExitCode::from(FENCED))
         }
         Ok(Err(error)) => {
-            tracing::error!(%error, "the pipeline ended");
+            tracing::error!("the pipeline ended: {error}");
             Ok(ExitCode::from(FAILED))
         }
         Err(_) => {

@@ -73,7 +73,14 @@ fn an_incident_has_a_line_for_what_matters_with_id_and_reason() {
     ended.resolved_by = Some("ada\u{202e}".to_owned());
     ended.group_labels.insert("team".to_owned(), "a\"b\n\u{1b}[2J".to_owned());
     let lines = lines(|| Announcer::default().incidents([&*opened, &counted, &worse, &ended], NOW));
-    assert_eq!(messages(&lines), ["incident opened", "incident became more severe", "incident resolved"]);
+    assert_eq!(
+        messages(&lines),
+        [
+            r#"incident opened: service="s1""#,
+            r#"incident became more severe: service="s1""#,
+            r#"incident resolved: service="s1",team="a\"b\n\u{1b}[2J""#
+        ]
+    );
     assert_eq!((&lines[0]["reason"], &lines[0]["level"]), (&"first_alert".into(), &"INFO".into()));
     assert_eq!(lines[0]["incident_id"], opened.incident_id.to_string());
     assert_eq!((&lines[2]["reason"], &lines[2]["by"]), (&"person".into(), &"ada\\u{202e}".into()));
@@ -89,7 +96,10 @@ fn a_flood_of_incidents_is_counted_after_the_first_lines() {
     let silent = lines(|| announcer.incidents([&*event(1, 2, Status::Resolved)], NOW + Millis(STRETCH.0 - 1)));
     assert_eq!(silent, Vec::<Value>::new());
     let later = lines(|| announcer.incidents([&*event(2, 2, Status::Resolved)], NOW + STRETCH));
-    assert_eq!(messages(&later), ["more incidents than lines: these were not told one by one", "incident resolved"]);
+    assert_eq!(
+        messages(&later),
+        ["951 more changes of incidents, in a flood not told one by one", r#"incident resolved: service="s2""#]
+    );
     assert_eq!((&later[0]["opened"], &later[0]["resolved"]), (&950.into(), &1.into()));
 }
 

@@ -106,7 +106,7 @@ pub(crate) async fn resolve(
     let appended = tokio::task::spawn_blocking(move || log.append(command)).await;
     match appended {
         Ok(Ok(command)) => {
-            tracing::info!(incident_id = %incident.incident_id, by = told, command, "a person resolves an incident");
+            tracing::info!(incident_id = %incident.incident_id, by = told, command, "{told} resolves incident {}", incident.incident_id);
             let detail = "written to the command log; the incident is resolved with one of the next epochs";
             Ok((StatusCode::ACCEPTED, Json(Accepted { command, detail })))
         }
