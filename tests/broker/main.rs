@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         &end_to_end::TESTS,
         &dlq::TESTS,
         &requeue::TESTS,
+        &messages::TESTS,
     ]
     .concat();
     let wanted: Vec<Test> = tests
