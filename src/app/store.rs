@@ -23,12 +23,12 @@ pub(super) fn open_sink(config: &Config, metrics: &Metrics) -> anyhow::Result<Bo
     match &config.store {
         Store::Sqlite { file } => {
             std::fs::create_dir_all(&config.data_dir)
-                .with_context(|| format!("create data folder {}", config.data_dir.display()))?;
+                .with_context(|| format!("create data folder {} (data_dir, --data-dir)", config.data_dir.display()))?;
             let mut options = SqliteOptions::new(file.clone());
             options.incident_retention = config.retention.incidents;
             options.dead_letter_retention = config.retention.dead_letters;
             options.dead_letter_bytes = config.retention.dead_letters_size;
-            let sink = SqliteSink::open(options).with_context(|| format!("open store {}", file.display()))?;
+            let sink = SqliteSink::open(options).context("open store")?;
             Ok(Box::new(sink))
         }
         Store::Kafka => {
@@ -42,7 +42,7 @@ pub(super) fn open_sink(config: &Config, metrics: &Metrics) -> anyhow::Result<Bo
 pub(super) fn open_commands(config: &Config) -> anyhow::Result<Box<dyn Commands>> {
     match &config.store {
         Store::Sqlite { file } => {
-            let log = CommandLog::open(file).with_context(|| format!("open command log in {}", file.display()))?;
+            let log = CommandLog::open(file).context("open command log")?;
             Ok(Box::new(SqlCommands(Mutex::new(log))))
         }
         Store::Kafka => {
@@ -57,7 +57,7 @@ pub(super) fn open_archive(config: &Config) -> anyhow::Result<Option<IncidentArc
     match &config.store {
         Store::Sqlite { file } => {
             let archive = IncidentArchive::open(file);
-            archive.map(Some).with_context(|| format!("open incidents in {}", file.display()))
+            archive.map(Some).context("open incidents")
         }
         Store::Kafka => Ok(None),
     }

@@ -191,8 +191,13 @@ impl Client {
         let _ = response.take(64 << 10).read_to_end(&mut body);
         let refusal = serde_json::from_slice::<Refusal>(&body);
         match (status, refusal) {
+            (StatusCode::UNAUTHORIZED, _) if self.token.is_some() => {
+                anyhow!(
+                    "{url}: it does not take this bearer token: --token-file must name a file with the daemon's `token`"
+                )
+            }
             (StatusCode::UNAUTHORIZED, _) => {
-                anyhow!("{url}: it wants a bearer token, or another one: --token-file FILE")
+                anyhow!("{url}: it wants a bearer token: --token-file FILE")
             }
             (StatusCode::NOT_FOUND, Ok(Refusal { detail, .. })) => NotFound(detail).into(),
             (_, Ok(Refusal { error, detail })) => anyhow!("{url}: {detail} ({error})"),
@@ -279,7 +284,7 @@ mod tests {
             ),
             (
                 "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n\r\n",
-                "URL/: it wants a bearer token, or another one: --token-file FILE",
+                "URL/: it wants a bearer token: --token-file FILE",
             ),
             (
                 "HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\n\r\n<h1>\x1b[2Jno",

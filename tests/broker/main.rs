@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         &dlq::TESTS,
         &doctor::TESTS,
         &requeue::TESTS,
+        &messages::TESTS,
     ]
     .concat();
     let wanted: Vec<Test> = tests

@@ -18,8 +18,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Runs `tidegate dlq` with JSON; the code must be as expected.
 #[track_caller]
 fn dlq(config: &Path, code: i32, words: &[&str]) -> Value {
-    let output = Command::new(binary()).arg("dlq").args(words).args(["--output", "json", "--config"]).arg(config);
-    let output = output.output().unwrap();
+    let mut command = Command::new(binary());
+    command.arg("dlq").args(words).args(["--output", "json", "--config"]).arg(config);
+    let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(code), "{words:?}: {output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }

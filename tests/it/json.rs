@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::program::{Program, tidegate};
 
-/// What reports nothing by itself: the daemon has its log.
-const WITHOUT: [&str; 1] = ["run"];
+/// What reports nothing by itself: the daemon has its log, the others write files of a form of their own.
+const WITHOUT: [&str; 3] = ["run", "completion", "man"];
 
 #[track_caller]
 fn report(words: &[&str], code: i32) -> Value {

@@ -166,7 +166,6 @@ fn a_daemon_that_does_not_do_what_is_asked() {
             "requeue_of_a_letter_that_was_cut",
             said(at, &["dlq", "requeue", "1", "--config", &path("tidegate.yaml"), "--data-dir", &data]),
         ),
-        ("requeue_of_an_unknown_source", dlq(&["requeue", "1"])),
         ("requeue_of_many_without_a_word", dlq(&["requeue", "--all"])),
     ];
     program.stop();

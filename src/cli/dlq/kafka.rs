@@ -14,6 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::cli::dlq::letter::{Letter, LetterId, Requeued};
 use crate::cli::dlq::writer::Writer;
 use crate::cli::dlq::{Filter, HEAD_BYTES};
+use crate::cli::topics::unanswered;
 use crate::control::config::Kafka;
 use crate::model::time::{Stopwatch, Timestamp};
 
@@ -68,9 +69,8 @@ impl Store {
         let consumer: BaseConsumer = config.create().context("set the Kafka client up")?;
         let topic = kafka.topic("dead-letters");
         let brokers = kafka.connection.brokers.join(", ");
-        let metadata = consumer
-            .fetch_metadata(Some(&topic), REQUEST_TIMEOUT)
-            .with_context(|| format!("ask {brokers} for topic {topic}"))?;
+        let metadata =
+            consumer.fetch_metadata(Some(&topic), REQUEST_TIMEOUT).map_err(|error| unanswered(&brokers, &error))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
         match found.error().map(Code::from) {
             None => {}

@@ -117,8 +117,10 @@ fn no_single(id: &IdPrefix, missed: &Found, err: &mut dyn Write) -> anyhow::Resu
             list::candidates(incidents, *more, err)?;
         }
         Found::None | Found::One(_) => {
-            writeln!(err, "error: no incident has an id that begins with {id}; see: tidegate incident list")?;
-            if id.full().is_none() {
+            let is_whole = id.full().is_some();
+            let what = if is_whole { "the id" } else { "an id that begins with" };
+            writeln!(err, "error: no incident has {what} {id}; see: tidegate incident list")?;
+            if !is_whole {
                 writeln!(err, "Of incidents that are over for long, only the whole id is known.")?;
             }
         }

@@ -120,7 +120,7 @@ fn record_at(offset: u64, n_bytes: u64) -> RecordRef {
 }
 
 fn progress_bar(file: &Path) -> anyhow::Result<ProgressBar> {
-    let len = file.metadata().with_context(|| format!("look at {}", file.display()))?.len();
+    let len = file.metadata().with_context(|| format!("read alerts from {}", file.display()))?.len();
     let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?;
     Ok(ProgressBar::new(len).with_style(style)) // Hidden by itself where standard error is no terminal.
 }

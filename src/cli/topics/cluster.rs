@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use crate::cli::topics::judge::{Found, Wanted};
 use crate::pipeline::sink::kafka::trim::block_on;
@@ -25,10 +25,8 @@ impl Cluster {
         let admin: AdminClient<DefaultClientContext> =
             connection.client("topics").create().context("set the Kafka client up")?;
         let brokers = connection.brokers.join(", ");
-        let metadata = admin
-            .inner()
-            .fetch_metadata(None, REQUEST_TIMEOUT)
-            .with_context(|| format!("ask {brokers} for the cluster's brokers"))?;
+        let metadata =
+            admin.inner().fetch_metadata(None, REQUEST_TIMEOUT).map_err(|error| unanswered(&brokers, &error))?;
         let n_brokers = metadata.brokers().len();
         Ok(Self { admin, n_brokers, brokers })
     }
@@ -103,4 +101,14 @@ impl Cluster {
 
 fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT))
+}
+
+/// No broker said anything: what people can look at. The library's own words say the same thing twice.
+pub(in crate::cli) fn unanswered(brokers: &str, error: &KafkaError) -> anyhow::Error {
+    let code = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+    anyhow!(
+        "{brokers}: no answer from the cluster within {} s ({code}); is it up, is kafka.brokers right, and do kafka.tls \
+         and kafka.sasl fit it?",
+        REQUEST_TIMEOUT.as_secs()
+    )
 }

@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 use crate::cli::output::{self, Output};
 use crate::cli::terminal::coloured;
 use crate::cli::topics::cluster::Cluster;
+pub(in crate::cli) use crate::cli::topics::cluster::unanswered;
 use crate::cli::topics::judge::{Finding, Wanted, Weight, judge, wanted};
 use crate::control::config::{Config, Loaded, Overrides};
 
