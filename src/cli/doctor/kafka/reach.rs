@@ -86,7 +86,9 @@ fn serve(consumer: &BaseConsumer<Ear>) {
 /// The error that says most: that every broker is down is said besides, and says nothing.
 fn worst(ear: &Ear) -> Option<Refusal> {
     let said = |(code, reason): (Option<Code>, String)| Refusal { code, reason };
-    let error = ear.errors().into_iter().map(said).find(|refusal| refusal.code != Some(Code::AllBrokersDown));
+    // The library looks for the coordinator of a group as soon as it has one, and it must have one; nobody joins it.
+    let is_beside = |code| matches!(code, Some(Code::AllBrokersDown | Code::GroupAuthorizationFailed));
+    let error = ear.errors().into_iter().map(said).find(|refusal| !is_beside(refusal.code));
     // Some failures to connect are only logged.
     error.or_else(|| ear.lines("FAIL").pop().map(|reason| Refusal { code: None, reason }))
 }
