@@ -92,9 +92,9 @@ fn a_healthy_cluster_has_nothing_against_it(cluster: &Cluster) {
     }
     assert_says(&findings, Check::BrokerVersion, &["Apache Kafka 4.0 or newer"]);
     println!("  {}", of(&findings, Check::BrokerClock).trim());
-    // One machine has one clock: what is measured must be within its own uncertainty, give or take a millisecond or two.
+    // One machine has one clock.
     let clock = of(&findings, Check::BrokerClock);
-    assert!(clock.contains(" ms ") && !clock.contains(" s "), "{clock}");
+    assert!(clock.contains(" ms behind ours") || clock.contains(" ms ahead of ours"), "{clock}");
 
     // It left nothing that anybody reads, and the daemon goes on as if nothing had been.
     for purpose in ["incidents", "state", "dead-letters", "commands"] {
@@ -207,6 +207,21 @@ fn secure(cluster: &Cluster, folder: &Path, namespace: &str, input: &str) -> Pat
     file
 }
 
+/// Commands that differ in the name of the topic only, as one: each run of `kafka-acls` starts a Java of its own.
+fn merged(commands: &[String]) -> Vec<String> {
+    let mut merged: Vec<String> = Vec::new();
+    for command in commands {
+        let topic = command.split_once(" --topic ");
+        let same =
+            merged.iter_mut().find(|known| topic.is_some_and(|(to, _)| known.starts_with(&format!("{to} --topic "))));
+        match (same, topic) {
+            (Some(known), Some((_, name))) => known.push_str(&format!(" --topic {name}")),
+            _ => merged.push(command.clone()),
+        }
+    }
+    merged
+}
+
 /// Whoever does what doctor says, and nothing else, ends with a cluster on which nothing is wrong and the daemon runs.
 fn what_it_says_to_grant_is_what_is_needed(_: &Cluster) {
     let cluster = Cluster::start_guarded().unwrap();
@@ -239,10 +254,8 @@ fn what_it_says_to_grant_is_what_is_needed(_: &Cluster) {
             break;
         }
         assert!(!commands.is_empty() && rounds < 5, "{:#?}", problems(&findings));
-        for command in commands {
-            cluster.grant(&command);
-            granted.push(command);
-        }
+        merged(&commands).iter().for_each(|command| cluster.grant(command));
+        granted.extend(commands);
         rounds += 1;
     }
     println!("  {} grants in {rounds} rounds", granted.len());

@@ -28,7 +28,12 @@ const ALERT: &[u8] = br#"[{"labels": {"alertname": "Disk", "severity": "critical
 
 /// Exit code and findings for the configuration, address and folder of a home.
 fn doctor(home: &Home, more: &[&str]) -> (i32, Vec<Value>) {
-    let (config, data, listen) = (home.path("tidegate.yaml"), home.data(), home.address().to_string());
+    doctor_in(home, &home.data(), more)
+}
+
+/// With another data folder.
+fn doctor_in(home: &Home, data: &Path, more: &[&str]) -> (i32, Vec<Value>) {
+    let (config, listen) = (home.path("tidegate.yaml"), home.address().to_string());
     let mut words = vec!["doctor", "--output", "json", "--config", config.to_str().unwrap()];
     words.extend(["--data-dir", data.to_str().unwrap(), "--listen", &listen]);
     words.extend(more);
@@ -125,10 +130,10 @@ fn folders_that_cannot_be_used_are_a_problem() {
     assert_says(&findings, Check::DataFolder, &["problem ", "is no folder"]);
 
     // In there nobody can create anything, root included.
-    let (code, findings) = doctor(&home, &["--data-dir", "/proc/tidegate"]);
+    let (code, findings) = doctor_in(&home, Path::new("/proc/tidegate"), &[]);
     assert_eq!(code, 1);
     assert_says(&findings, Check::DataFolder, &["problem ", "cannot create it in /proc"]);
-    let (code, findings) = doctor(&home, &["--data-dir", "/proc/1"]);
+    let (code, findings) = doctor_in(&home, Path::new("/proc/1"), &[]);
     assert_eq!(code, 1);
     assert_says(&findings, Check::DataFolder, &["problem /proc/1 belongs to user 0 and cannot be written"]);
 }
@@ -166,7 +171,8 @@ fn a_damaged_store_is_a_problem_before_the_daemon_meets_it() {
 fn a_stranger_at_the_address_is_told_from_a_daemon() {
     let home = Home::new(RULES);
     let stranger = TcpListener::bind(home.address()).unwrap();
-    let answers = std::thread::spawn(move || {
+    let thread = std::thread::Builder::new().name("stranger".to_owned());
+    let answers = thread.spawn(move || {
         // One connection to see that somebody is there, one to ask who.
         for _ in 0..2 {
             let (mut stream, _) = stranger.accept().unwrap();
@@ -174,6 +180,7 @@ fn a_stranger_at_the_address_is_told_from_a_daemon() {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\n\x1b[2JHello");
         }
     });
+    let answers = answers.unwrap();
     let (code, findings) = doctor(&home, &[]);
     answers.join().unwrap();
     assert_eq!(code, 1);

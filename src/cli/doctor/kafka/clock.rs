@@ -14,7 +14,7 @@ use crate::cli::doctor::finding::{Finding, listed, time};
 use crate::cli::doctor::kafka::ear::Ear;
 use crate::cli::doctor::kafka::rights::Mark;
 use crate::control::config::Kafka;
-use crate::model::time::{Millis, Stopwatch, Timestamp};
+use crate::model::time::{Clock as _, Millis, Stopwatch, SystemClock, Timestamp};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The mark follows the abort within milliseconds; a busy broker may take longer.
@@ -48,7 +48,7 @@ pub(super) fn lookout(kafka: &Kafka) -> Result<BaseConsumer<Ear>, String> {
 /// Compares the clocks by the mark of an aborted transaction.
 pub(super) fn measure(lookout: &BaseConsumer<Ear>, mark: &Mark) -> Result<Measured, String> {
     let place = mark.offset + 1;
-    let after = wait_for(lookout, mark, place)?;
+    let after = mark.after.clone()?;
     let earliest = mark.before - SEARCHED;
     let latest = after + SEARCHED;
     let reaches = |at: Timestamp| first_since(lookout, &mark.topic, at).map(|offset| offset.is_some());
@@ -60,16 +60,16 @@ pub(super) fn measure(lookout: &BaseConsumer<Ear>, mark: &Mark) -> Result<Measur
 }
 
 /// Waits for the mark; when it was seen, by our clock.
-fn wait_for(lookout: &BaseConsumer<Ear>, mark: &Mark, place: i64) -> Result<Timestamp, String> {
+pub(super) fn wait_for(lookout: &BaseConsumer<Ear>, topic: &str, place: i64) -> Result<Timestamp, String> {
     let watch = Stopwatch::start();
     loop {
-        let ends = lookout.fetch_watermarks(&mark.topic, 0, REQUEST_TIMEOUT);
+        let ends = lookout.fetch_watermarks(topic, 0, REQUEST_TIMEOUT);
         let (_, end) = ends.map_err(|error| error.to_string())?;
-        let now = mark.before + Millis(i64::try_from(mark.since.elapsed().as_millis()).unwrap_or(i64::MAX));
+        let now = SystemClock.now();
         match end - place {
             1 => return Ok(now),
-            2.. => return Err(format!("{} is being written to", mark.topic)),
-            _ if watch.elapsed() > MARK_WITHIN => return Err(format!("no mark in {} so far", mark.topic)),
+            2.. => return Err(format!("{topic} is being written to")),
+            _ if watch.elapsed() > MARK_WITHIN => return Err(format!("no mark in {topic} so far")),
             _ => std::thread::sleep(TURN),
         }
     }

@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(6);
 /// Between two looks at what the library says meanwhile.
 const TURN: Duration = Duration::from_millis(500);
 
+/// As long as a hundred lines of log take, many times over.
+const SERVED_FOR: Duration = Duration::from_millis(200);
+
 /// A broker that answered.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -52,16 +55,17 @@ pub(super) fn ask(connection: &Connection, address: &str) -> Result<Told, Refusa
     let watch = Stopwatch::start();
     loop {
         let answer = consumer.fetch_metadata(None, TURN);
-        let _ = consumer.poll(Duration::ZERO); // Serves log and errors; nothing is assigned.
+        let after = watch.elapsed();
+        serve(&consumer);
         match answer {
             Ok(metadata) => {
                 let brokers = metadata.brokers().iter().map(|one| (one.id(), format!("{}:{}", one.host(), one.port())));
                 let requests = consumer.context().lines("APIVERSION");
                 let requests = requests.iter().filter_map(|line| request(line)).collect();
-                return Ok(Told { after: watch.elapsed(), brokers: brokers.collect(), requests });
+                return Ok(Told { after, brokers: brokers.collect(), requests });
             }
             Err(error) => {
-                let heard = worst(consumer.context().errors());
+                let heard = worst(consumer.context());
                 let is_final = heard.as_ref().is_some_and(|refusal| refusal.code != Some(Code::OperationTimedOut));
                 if is_final || watch.elapsed() >= PATIENCE {
                     return Err(heard.unwrap_or_else(|| failed(error)));
@@ -71,10 +75,22 @@ pub(super) fn ask(connection: &Connection, address: &str) -> Result<Told, Refusa
     }
 }
 
+/// Lets the library say what it has to say: a call hands over one thing at most. Nothing is assigned, so no record comes.
+fn serve(consumer: &BaseConsumer<Ear>) {
+    let watch = Stopwatch::start();
+    while watch.elapsed() < SERVED_FOR {
+        let _ = consumer.poll(SERVED_FOR / 10); // What it says goes to the `Ear`.
+    }
+}
+
 /// The error that says most: that every broker is down is said besides, and says nothing.
-fn worst(errors: Vec<(Option<Code>, String)>) -> Option<Refusal> {
+fn worst(ear: &Ear) -> Option<Refusal> {
     let said = |(code, reason): (Option<Code>, String)| Refusal { code, reason };
-    errors.into_iter().map(said).find(|refusal| refusal.code != Some(Code::AllBrokersDown))
+    // The library looks for the coordinator of a group as soon as it has one, and it must have one; nobody joins it.
+    let is_beside = |code| matches!(code, Some(Code::AllBrokersDown | Code::GroupAuthorizationFailed));
+    let error = ear.errors().into_iter().map(said).find(|refusal| !is_beside(refusal.code));
+    // Some failures to connect are only logged.
+    error.or_else(|| ear.lines("FAIL").pop().map(|reason| Refusal { code: None, reason }))
 }
 
 /// `[thrd:..]: 127.0.0.1:9092/1:   ApiKey EndTxn (26) Versions 0..5`: number and highest version.

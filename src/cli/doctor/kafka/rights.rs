@@ -10,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::cli::doctor::kafka::clock;
 use crate::cli::doctor::kafka::ear::Ear;
 use crate::control::config::{Config, Kafka, Store};
 use crate::model::time::{Clock as _, Millis, Stopwatch, SystemClock, Timestamp};
@@ -42,8 +43,8 @@ pub(super) struct Mark {
     pub(super) offset: i64,
     /// Before the abort was asked for.
     pub(super) before: Timestamp,
-    /// Started with it.
-    pub(super) since: Stopwatch,
+    /// When the mark was seen, or why it was not.
+    pub(super) after: Result<Timestamp, String>,
 }
 
 /// Everything that was tried.
@@ -127,8 +128,10 @@ fn transact(kafka: &Kafka, topics: &[String], input: Option<&str>, tried: &mut T
     if !is_granted {
         return;
     }
+    let lookout = clock::lookout(kafka).ok();
     for topic in topics {
-        let (outcome, mark) = try_write(&producer, topic);
+        let lookout = lookout.as_ref().filter(|_| *topic == kafka.topic("dead-letters"));
+        let (outcome, mark) = try_write(&producer, topic, lookout);
         tried.writes.push((topic.clone(), outcome));
         tried.mark = mark.or(tried.mark.take());
         if producer.client().fatal_error().is_some() {
@@ -138,8 +141,12 @@ fn transact(kafka: &Kafka, topics: &[String], input: Option<&str>, tried: &mut T
     tried.offsets = input.map(|input| try_offsets(&producer, kafka, input));
 }
 
-/// Writes a record and takes it back.
-fn try_write(producer: &BaseProducer<Ear>, topic: &str) -> (Outcome, Option<Mark>) {
+/// Writes a record and takes it back; with a lookout its mark is waited for.
+fn try_write(
+    producer: &BaseProducer<Ear>,
+    topic: &str,
+    lookout: Option<&BaseConsumer<Ear>>,
+) -> (Outcome, Option<Mark>) {
     let ear = producer.client().context();
     ear.forget();
     if let Err(error) = producer.begin_transaction() {
@@ -153,15 +160,21 @@ fn try_write(producer: &BaseProducer<Ear>, topic: &str) -> (Outcome, Option<Mark
     while sent.is_ok() && is_waiting() && watch.elapsed() < PATIENCE {
         producer.poll(TURN);
     }
+    producer.poll(TURN); // The log comes by the same way.
     let written = match (sent, ear.delivered()) {
         (Err(error), _) => outcome(Err(error)),
         (Ok(()), Some(Ok(_))) => Outcome::Granted,
         _ => failed_in_the_log(&ear.lines("TXNERR")),
     };
-    let (before, since) = (SystemClock.now(), Stopwatch::start());
+    // Its connections are there before the time counts.
+    let is_connected = lookout.is_some_and(|lookout| lookout.fetch_watermarks(topic, 0, PATIENCE).is_ok());
+    let before = SystemClock.now();
     let aborted = abort(producer);
     let offset = ear.delivered().and_then(Result::ok);
-    let mark = offset.filter(|_| aborted.is_ok()).map(|offset| Mark { topic: topic.to_owned(), offset, before, since });
+    let mark = offset.zip(lookout).filter(|_| is_connected && aborted.is_ok()).map(|(offset, lookout)| {
+        let after = clock::wait_for(lookout, topic, offset + 1);
+        Mark { topic: topic.to_owned(), offset, before, after }
+    });
     (written, mark)
 }
 
@@ -247,7 +260,9 @@ fn try_read(kafka: &Kafka, topic: &str) -> Outcome {
         match consumer.poll(TURN) {
             Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Outcome::Granted,
             Some(Err(error)) => match outcome(Err(error)) {
-                denied @ Outcome::Denied(_) => return denied,
+                denied @ Outcome::Denied(Code::TopicAuthorizationFailed) => return denied,
+                // The library also looks for the coordinator of the group, which reading does not need.
+                Outcome::Denied(code) => trouble = Some(Outcome::Failed(code.to_string())),
                 other => trouble = Some(other),
             },
             None => {}
