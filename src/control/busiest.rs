@@ -19,6 +19,8 @@ pub const WATCH: Millis = Millis::seconds(10);
 pub const RATE_OVER: Millis = Millis::seconds(10);
 /// Groups kept; those heard of least recently go first. More than anybody reads, some hundred kilobytes.
 pub const GROUPS_MAX: usize = 1_000;
+/// A group that does not fire is kept this long after it was heard of last.
+const QUIET_FOR: Millis = Millis::minutes(5);
 /// Between two notes of a group's count.
 const NOTE_EVERY: Millis = Millis::seconds(1);
 /// A shorter time says too little to divide by.
@@ -173,7 +175,7 @@ impl Busiest {
         for group in groups {
             board.note(now, group);
         }
-        board.trim();
+        board.trim(now);
     }
 
     /// What is known of the groups that changed since the watch began. Begins one if none runs.
@@ -217,7 +219,8 @@ impl Board {
         }
     }
 
-    fn trim(&mut self) {
+    fn trim(&mut self, now: Timestamp) {
+        self.groups.retain(|_, kept| kept.fires() || now - kept.as_of <= QUIET_FOR);
         if self.groups.len() <= GROUPS_MAX {
             return;
         }
@@ -230,6 +233,11 @@ impl Board {
 }
 
 impl Kept {
+    /// Whether it is an unresolved incident.
+    fn fires(&self) -> bool {
+        self.group.incident.is_some() && self.group.status == Status::Firing
+    }
+
     /// Growth since the last note from before the time that counts, over the time since then.
     fn rate(&self, now: Timestamp) -> f64 {
         let start = now - RATE_OVER;
@@ -355,6 +363,22 @@ mod tests {
         let kept = busiest.ask(Timestamp(3));
         assert_eq!(kept.len(), GROUPS_MAX);
         assert!(kept.iter().all(|group| group.alerts == 1), "the one heard of least recently went");
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten_after_a_while() {
+        let busiest = Busiest::default();
+        let _ = busiest.ask(Timestamp(0));
+        let over = BusyGroup { status: Status::Resolved, ..group(1, 5, 0) };
+        let held = BusyGroup { incident: None, ..group(2, 1, 0) };
+        busiest.take(Timestamp(0), &[over, held, group(3, 5, 0)]);
+        let kept = |at: Timestamp| {
+            let _ = busiest.ask(at);
+            busiest.take(at, &[]);
+            busiest.ask(at).len()
+        };
+        let kept: Vec<usize> = (1..=61).map(|step| kept(Timestamp::default() + Millis::seconds(5 * step))).collect();
+        assert_eq!((kept.first(), kept.get(59), kept.get(60)), (Some(&3), Some(&3), Some(&1)));
     }
 
     #[test]
