@@ -22,3 +22,4 @@ mod schema;
 mod shutdown;
 mod systemd;
 mod tidy;
+mod tuning;
