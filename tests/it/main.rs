@@ -32,3 +32,4 @@ mod systemd;
 mod tap;
 mod tidy;
 mod top;
+mod tuning;

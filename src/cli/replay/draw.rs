@@ -177,19 +177,17 @@ impl Canvas<'_> {
     }
 
     fn group(&mut self, group: &Group, rows: &[(Vec<Placed>, usize)]) {
-        let label = match (self.scene.names_rules, group.label.is_empty()) {
-            (true, true) => format!("{}:", group.rule.name),
-            (true, false) => format!("{}: {}", group.rule.name, group.label),
-            (false, true) => "all".to_owned(),
-            (false, false) => group.label.clone(),
-        };
+        let label = if group.label.is_empty() { "all" } else { &group.label };
         let mut bars = Vec::new();
         let mut y = self.y;
         for (row, (_, levels)) in rows.iter().enumerate() {
             y += *levels as f64 * FLAG;
             bars.push(y);
             if row == 0 {
-                self.svg.text("strong", Anchor::Start, (MARGIN, y + 10.5), &label, LABEL_CHARACTERS - 1);
+                self.svg.text("strong", Anchor::Start, (MARGIN, y + 10.5), label, LABEL_CHARACTERS - 1);
+                if self.scene.names_rules {
+                    self.svg.text("tiny soft", Anchor::Start, (MARGIN, y - 2.0), &group.rule.name, LABEL_CHARACTERS);
+                }
             }
             y += BAR + 5.0;
         }
@@ -211,6 +209,8 @@ impl Canvas<'_> {
     /// The bar of an incident: its windows, what it is when they are closed, and what decided.
     fn bar(&mut self, incident: &Incident, rule: &WindowRule, top: f64) {
         let tint = tint(incident);
+        let opened = incident.events.iter().find(|event| event.event == EventKind::Opened);
+        let told = opened.map_or(Timestamp::MIN, |event| event.record_time);
         let opening = incident.windows.first().map_or(self.scene.axis.0, |window| window.span.0);
         for (from, to) in &incident.open {
             self.stretch(&format!("bar {tint}2"), (*from.max(&opening), *to), top);
@@ -238,13 +238,13 @@ impl Canvas<'_> {
             if is_over {
                 self.legend.insert(Entry::Over);
             }
-            self.reason(window, rule, top);
+            self.reason(window, rule, told, top);
         }
         let from = self.x(opening);
         self.svg.text("strong", Anchor::Start, (from + 3.0, top + 10.5), &incident.name, 4);
-        let opened = incident.events.iter().find(|event| event.event == EventKind::Opened);
-        if let Some(wait) = opened.map(|event| event.record_time - opening).filter(|wait| *wait > Millis::ZERO) {
-            self.words_between(&format!("wait {}", show(wait)), (from + 12.0, self.x(opening + wait)), top + 2.0);
+        let wait = opened.map_or(Millis::ZERO, |event| rule.wait_for(event.severity_max));
+        if wait > Millis::ZERO && told - opening == wait {
+            self.words_between(&format!("wait {}", show(wait)), (from + 12.0, self.x(told)), top + 2.0);
         }
     }
 
@@ -254,11 +254,11 @@ impl Canvas<'_> {
     }
 
     /// What ended a window, written into its last stretch.
-    fn reason(&mut self, window: &Window, rule: &WindowRule, top: f64) {
+    fn reason(&mut self, window: &Window, rule: &WindowRule, told: Timestamp, top: f64) {
         let Some(words) = end_words(window, rule) else { return };
         let to = self.x(window.span.1);
         let silent = words.starts_with("gap");
-        let from = if silent { self.x(window.silent_from) } else { self.x(window.span.0) + 10.0 };
+        let from = if silent { self.x(window.silent_from.max(told)) } else { self.x(window.span.0) + 10.0 };
         let width = words.chars().count() as f64 * 5.0 + 5.0;
         if to - from < width + 2.0 {
             return;

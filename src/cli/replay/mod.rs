@@ -5,6 +5,7 @@
 
 mod draw;
 mod flags;
+mod person;
 mod picture;
 mod scene;
 mod svg;
@@ -22,13 +23,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::output::{self, Output};
+use crate::cli::replay::person::Person;
 use crate::cli::replay::picture::Picture;
 use crate::cli::{FAILED, terminal};
 use crate::control::config::{Config, Overrides};
 use crate::model::alert::Format;
 use crate::model::fingerprint::{HashKey, IncidentId};
 use crate::model::time::Timestamp;
-use crate::pipeline::chunk::StepKind;
+use crate::pipeline::chunk::{Seq, Step, StepKind};
 use crate::pipeline::epoch::{Attached, Summary};
 use crate::pipeline::inline::Engine;
 use crate::pipeline::options::{Options, RecordTime, SourceOptions};
@@ -65,6 +67,9 @@ pub struct ReplayArgs {
     /// How to write the summary.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
+    /// A person resolves, at this record time, every incident that is open then.
+    #[arg(long, value_name = "TIME", value_parser = person::time)]
+    resolve_at: Option<Timestamp>,
 }
 
 /// Replays.
@@ -91,6 +96,11 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         let n_bytes =
             lines.read_until(b'\n', &mut line).with_context(|| format!("read {}", args.from.display()))? as u64;
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if replay.person.as_ref().is_some_and(|person| person.speaks_before(text)) {
+            let fresh = Batch { partitions: batch.partitions.clone(), ..Batch::default() };
+            replay.feed(std::mem::replace(&mut batch, fresh))?;
+            replay.resolve()?;
+        }
         if n_bytes > 0 {
             batch.push(text, record_at(offset, n_bytes));
             offset += n_bytes;
@@ -139,6 +149,7 @@ struct Replay {
     assignments: Option<PathBuf>,
     /// Gathers for the picture, and where it goes.
     picture: Option<(Picture, PathBuf)>,
+    person: Option<Person>,
     /// Name of the configuration without folder and ending.
     title: String,
     incidents: Option<BufWriter<File>>,
@@ -165,6 +176,7 @@ impl Replay {
             fates: args.assignments.is_some().then(Vec::new),
             assignments: args.assignments.clone(),
             picture,
+            person: args.resolve_at.map(Person::new),
             title: args.config.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             incidents: args.incidents.as_ref().map(create).transpose()?,
             rejected: Vec::new(),
@@ -204,6 +216,9 @@ impl Replay {
     fn take(&mut self, epoch: &Epoch, attached: Attached) -> anyhow::Result<()> {
         for record in &epoch.incidents {
             self.n_events += 1;
+            if let Some(person) = &mut self.person {
+                person.note(&record.event);
+            }
             self.n_incidents += u64::from(record.event.revision == 1);
             if let Some(out) = &mut self.incidents {
                 out.write_all(&record.json).context("write incidents")?;
@@ -228,7 +243,27 @@ impl Replay {
         Ok(())
     }
 
+    /// The person speaks: time goes on to their word, so that they see what was told before it.
+    fn resolve(&mut self) -> anyhow::Result<()> {
+        let Some(person) = &self.person else { return Ok(()) };
+        let source = SourceIndex(0);
+        self.step(vec![StepKind::Clock { source, to: person.at }]);
+        self.end_epoch()?;
+        if let Some(person) = self.person.take() {
+            self.step(person.speak());
+        }
+        Ok(())
+    }
+
+    /// Something between two lines; unlike a step of the engine it takes no number, for numbers are those of lines.
+    fn step(&mut self, kinds: Vec<StepKind>) {
+        let seq = Seq { record: self.engine.next_record(), index: 0 };
+        let steps = kinds.into_iter().map(|kind| Step { seq, kind }).collect();
+        self.engine.feed(SourceIndex(0), Batch::default(), steps, Timestamp(0));
+    }
+
     fn finish(&mut self) -> anyhow::Result<Summary> {
+        self.resolve()?;
         self.engine.step(StepKind::RunOut);
         self.end_epoch()?;
         if let Some(out) = &mut self.incidents {
