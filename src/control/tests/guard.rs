@@ -89,7 +89,10 @@ async fn every_route_asks_for_the_token() {
             assert_eq!(status.as_u16(), expected, "{method} {path} with {given:?}: {body}");
             assert_eq!(header(&headers, "www-authenticate"), if expected == 401 { "Bearer" } else { "" });
             let policy = header(&headers, "content-security-policy");
-            assert!(policy.starts_with("default-src 'none'; ") && policy.ends_with("frame-ancestors 'none'"), "{policy}");
+            assert!(
+                policy.starts_with("default-src 'none'; ") && policy.ends_with("frame-ancestors 'none'"),
+                "{policy}"
+            );
             assert_eq!(policy.contains("script-src 'self'"), header(&headers, "content-type").starts_with("text/html"));
             assert_eq!(header(&headers, "x-content-type-options"), "nosniff");
             let caching = if path.starts_with("/assets/") { "no-cache" } else { "no-store" };

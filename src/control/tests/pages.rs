@@ -53,7 +53,8 @@ async fn browsers_are_told_of_faults_in_html_and_programs_in_json() {
         assert!(body.starts_with("{\"error\":"), "{body}");
     }
     *house.puppet.fault.lock().unwrap() = Some("disk full".to_owned());
-    let (status, _, body) = browse(house.router_with_guard(), request("POST", &format!("{ONE}/resolve"), "by=ada")).await;
+    let (status, _, body) =
+        browse(house.router_with_guard(), request("POST", &format!("{ONE}/resolve"), "by=ada")).await;
     assert_eq!(status, 503);
     assert!(body.contains("Not now") && body.contains("disk full"), "{body}");
     let (status, headers, body) = answer(house.router_with_guard(), with(request("POST", ONE, ""), &[HTML])).await;
@@ -75,7 +76,7 @@ async fn the_list_shows_open_incidents_then_resolved_ones() {
     assert!(at("http-equiv=\"refresh\"") < at("</head>"));
     for (query, shown, missing) in [
         ("status=open&severity=&labels=", "i-00000000000000000000000000000001", "Recently resolved"),
-        ("status=resolved", "i-00000000000000000000000000000002", "Open incidents"),
+        ("status=resolved", "i-00000000000000000000000000000002", "id=\"open\""),
         ("severity=critical", "No open incident passes this filter", "i-0000"),
         ("labels=service%3Ds2", "i-00000000000000000000000000000002", "i-00000000000000000000000000000001"),
     ] {
