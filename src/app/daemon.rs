@@ -230,7 +230,8 @@ fn start_engine(
     index.apply(&from.seed);
     open_archive(config, &index, doors)?;
     metrics.publish(|metrics| totals(metrics, &from.builder.summary(), &source_names(config)));
-    tracing::info!(incidents = from.seed.len(), seconds = begun.elapsed().as_secs_f64(), "state restored");
+    let (incidents, seconds) = (from.seed.len(), begun.elapsed().as_secs_f64());
+    tracing::info!(incidents, seconds, "state restored: {incidents} incidents in {seconds:.1} s");
     let mut sources = Sources::start(config, &from.positions, metrics)?;
     let refusing = Arc::default();
     if let Some((sender, next)) = sources.http.take() {

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::app::doors::Doors;
+use crate::app::systemd::Systemd;
+use crate::app::turns::Turns;
 use crate::control::pulse::Pulse;
 use crate::control::status::StatusBoard;
 use crate::metrics::{Metric, Metrics};
@@ -28,8 +30,8 @@ pub(super) struct Upkeep {
     beaten_at: Vec<Timestamp>,
     blocked_ms: u64,
     told: [u64; 4],
-    watchdog: Option<Duration>,
-    fed_at: Timestamp,
+    systemd: Systemd,
+    turns: Turns,
 }
 
 impl Upkeep {
@@ -55,8 +57,8 @@ impl Upkeep {
             beaten_at: Vec::new(),
             blocked_ms: 0,
             told: [0; 4],
-            watchdog: sd_notify::watchdog_enabled(),
-            fed_at: never,
+            systemd: Systemd::new(SystemClock.now()),
+            turns: Turns::default(),
         }
     }
 
@@ -82,7 +84,12 @@ impl Upkeep {
             self.metrics.run_upkeep();
         }
         self.pulse.beat(now, &self.metrics);
-        self.feed_watchdog(lively, now);
+        if lively {
+            self.systemd.feed(now);
+        }
+        let status = self.board.read();
+        self.turns.look(&status);
+        self.systemd.tell(&status, self.pulse.last(1).first(), now);
     }
 
     fn count(&mut self, shared: &Shared) {
@@ -134,16 +141,5 @@ impl Upkeep {
             }
         }
         self.beaten_at.iter().all(|at| now - *at < STALLED_AFTER)
-    }
-
-    fn feed_watchdog(&mut self, lively: bool, now: Timestamp) {
-        let Some(limit) = self.watchdog else { return };
-        let due = Millis(i64::try_from(limit.as_millis() / 3).unwrap_or(i64::MAX));
-        if lively && now - self.fed_at >= due {
-            self.fed_at = now;
-            if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
-                tracing::warn!(%error, "the watchdog of systemd could not be fed");
-            }
-        }
     }
 }

@@ -8,6 +8,7 @@ pub mod api;
 pub mod config;
 #[cfg(test)]
 mod example;
+pub(crate) mod example;
 pub mod feed;
 pub mod guard;
 pub mod history;

@@ -109,12 +109,16 @@ pub(crate) async fn order_resolve(control: &Arc<Control>, id: &str, by: String) 
     if incident.status == Status::Resolved {
         return Err(Problem::new(StatusCode::CONFLICT, "already_resolved", "this incident is over"));
     }
+    let told = by.escape_debug().to_string();
     let action = Action::Resolve { incident_id: incident.incident_id };
     let command = Command { at: control.clock.now(), by, action };
     let log = Arc::clone(&control.commands);
     let appended = tokio::task::spawn_blocking(move || log.append(command)).await;
     match appended {
-        Ok(Ok(command)) => Ok(command),
+        Ok(Ok(command)) => {
+            tracing::info!(incident_id = %incident.incident_id, by = told, command, "{told} resolves incident {}", incident.incident_id);
+            Ok(command)
+        }
         Ok(Err(error)) => Err(Problem::unavailable("not_taken", format!("write the command: {error}"), wait)),
         Err(_) => Err(Problem::unavailable("not_taken", "the writer of commands stopped", wait)),
     }

@@ -224,6 +224,6 @@ fn behind(samples: &[Sample], range: &str) -> Tile {
         records if records > 0.0 => format!("{} records unread", number(records as u64)),
         _ => format!("at most {} s in {range}", delay(largest(&points))),
     };
-    let label = format!("Seconds behind over {range}: now {}, at most {}", decimal(newest), decimal(largest(&points)));
-    Tile { value: decimal(newest), note, plot: Plot::new(&points, Shape::Line, CAUGHT_UP, label) }
+    let label = format!("Seconds behind over {range}: now {}, at most {}", delay(newest), delay(largest(&points)));
+    Tile { value: delay(newest), note, plot: Plot::new(&points, Shape::Line, CAUGHT_UP, label) }
 }

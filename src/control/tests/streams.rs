@@ -125,11 +125,9 @@ async fn the_page_of_an_incident_follows_that_incident() {
     house.control.feed.publish(3, &[record(&over)]);
     let (name, _, html) = next(&mut stream).await.unwrap();
     assert!(name == "facts" && html.contains("resolved"), "{html}");
-    assert_eq!(
-        next(&mut stream).await.unwrap(),
-        ("resolve".to_owned(), String::new(), String::new()),
-        "no form any more"
-    );
+    let (name, _, html) = next(&mut stream).await.unwrap();
+    assert!(name == "resolve" && !html.contains("<form"), "{html}");
+    assert!(!html.trim().is_empty(), "browsers pass over events without data");
 }
 
 #[tokio::test]
