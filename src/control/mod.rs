@@ -7,7 +7,6 @@
 pub mod api;
 pub mod config;
 #[cfg(test)]
-mod example;
 pub(crate) mod example;
 pub mod feed;
 pub mod guard;
