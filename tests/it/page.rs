@@ -15,7 +15,7 @@ windows: [{name: default, wait: 0s, update_every: 200ms, gap: 1h}]
 
 const TOKEN_CONFIG: &str = "
 sources: [{name: http, type: http}]
-token: {file: "{folder}/token"}
+token: {file: {folder}/token}
 ";
 
 /// A stream that stays open.

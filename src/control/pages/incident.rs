@@ -26,7 +26,7 @@ use crate::model::{EventKind, IncidentEvent, Severity, Status, Timestamp};
 const LABEL_MAX: usize = 500;
 const ANNOTATION_MAX: usize = 4_000;
 const HEADLINE_MAX: usize = 300;
-/// Steps on the page, the newest ones; all of them are in the API.
+/// Entries of the timeline, the newest ones; all of them are in the API.
 const STEPS_MAX: usize = 200;
 
 #[derive(Template)]
@@ -80,9 +80,13 @@ struct TimelineView {
 }
 
 struct StepView {
-    revision: u64,
+    /// The revisions it stands for.
+    first: u64,
+    last: u64,
     kind: &'static str,
     word: &'static str,
+    /// How many steps, and over which time, if more than one.
+    times: Option<(usize, String)>,
     at: Clock,
     ago: When,
     reason: String,
@@ -180,8 +184,8 @@ pub(crate) fn incident_parts(event: &IncidentEvent, steps: &Steps, now: Timestam
     vec![
         Part::new("facts", key.clone(), &facts(event, now)),
         Part::new("resolve", is_open.to_string(), &ResolveView { id: id.clone(), is_open }),
+        Part::new("samples", key.clone(), &samples(event, now)),
         Part::new("timeline", format!("{key} {}", steps.steps.len()), &timeline(event, steps, now)),
-        Part::new("samples", key, &samples(event, now)),
     ]
 }
 
@@ -231,15 +235,9 @@ fn timeline(event: &IncidentEvent, steps: &Steps, now: Timestamp) -> TimelineVie
     let top = points.iter().map(|(_, firing)| *firing).fold(0.0, f64::max);
     let top = number(top as u64);
     let label = format!("Firing members over the life of the incident: now {}, at most {top}", number(event.firing));
-    let mut shown_steps: Vec<StepView> = Vec::new();
-    let mut before: Option<&Step> = None;
-    for step in &steps.steps {
-        shown_steps.push(step_view(step, before, now));
-        before = Some(step);
-    }
-    let earlier = shown_steps.len().saturating_sub(STEPS_MAX);
-    shown_steps.reverse();
-    shown_steps.truncate(STEPS_MAX);
+    let runs = runs(&steps.steps);
+    let earlier = runs.len().saturating_sub(STEPS_MAX);
+    let shown_steps = runs.iter().rev().take(STEPS_MAX).map(|run| step_view(run, now)).collect();
     TimelineView {
         plot: Plot::new(&points, Shape::Steps, 1.0, label),
         top,
@@ -252,10 +250,38 @@ fn timeline(event: &IncidentEvent, steps: &Steps, now: Timestamp) -> TimelineVie
     }
 }
 
-fn step_view(step: &Step, before: Option<&Step>, now: Timestamp) -> StepView {
+/// Steps of the same kind, one after the other: what a steady trickle of alerts makes of a timeline.
+struct Run<'s> {
+    before: Option<&'s Step>,
+    first: &'s Step,
+    last: &'s Step,
+    n_steps: usize,
+}
+
+/// Updates in a row that say the same become one; openings and ends stay by themselves.
+fn runs(steps: &[Step]) -> Vec<Run<'_>> {
+    let mut runs: Vec<Run<'_>> = Vec::new();
+    for step in steps {
+        let before = runs.last().map(|run| run.last);
+        match runs.last_mut() {
+            Some(run)
+                if step.event == EventKind::Updated
+                    && (run.last.event, run.last.reason) == (step.event, step.reason) =>
+            {
+                run.last = step;
+                run.n_steps += 1;
+            }
+            _ => runs.push(Run { before, first: step, last: step, n_steps: 1 }),
+        }
+    }
+    runs
+}
+
+fn step_view(run: &Run<'_>, now: Timestamp) -> StepView {
+    let step = run.last;
     let change = |of: fn(&Step) -> u64| {
-        let grown = of(step).saturating_sub(before.map_or(0, of));
-        Change { now: number(of(step)), more: (before.is_some() && grown > 0).then(|| number(grown)) }
+        let grown = of(step).saturating_sub(run.before.map_or(0, of));
+        Change { now: number(of(step)), more: (run.before.is_some() && grown > 0).then(|| number(grown)) }
     };
     let reason = match &step.resolved_by {
         Some(by) if step.event == EventKind::Resolved => format!("{} said that it is over", shown(by, LABEL_MAX)),
@@ -269,9 +295,11 @@ fn step_view(step: &Step, before: Option<&Step>, now: Timestamp) -> StepView {
         EventKind::Merged => "Merged",
     };
     StepView {
-        revision: step.revision,
+        first: run.first.revision,
+        last: step.revision,
         kind: step.event.name(),
         word,
+        times: (run.n_steps > 1).then(|| (run.n_steps, span(step.record_time - run.first.record_time))),
         at: Clock(step.record_time),
         ago: When::new(step.record_time, now),
         reason,
@@ -282,8 +310,10 @@ fn step_view(step: &Step, before: Option<&Step>, now: Timestamp) -> StepView {
 }
 
 fn samples(event: &IncidentEvent, now: Timestamp) -> SamplesView {
+    let mut samples: Vec<&Sample> = event.samples.iter().collect();
+    samples.sort_by_key(|sample| std::cmp::Reverse(sample.severity)); // Of equals the first to join stays first.
     SamplesView {
-        samples: event.samples.iter().map(|sample| sample_view(sample, now)).collect(),
+        samples: samples.iter().map(|sample| sample_view(sample, now)).collect(),
         members: number(event.members),
         is_part: event.members > event.samples.len() as u64,
     }

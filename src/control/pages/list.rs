@@ -16,6 +16,7 @@ use crate::control::pages::words::{Mark, When, number, shown, span};
 use crate::control::pages::{assets, overview};
 use crate::control::problem::Problem;
 use crate::control::routes::Control;
+use crate::model::incident::Sample;
 use crate::model::{IncidentEvent, Matcher, Severity, Status, Timestamp};
 
 /// Open incidents on a page.
@@ -25,6 +26,8 @@ const RECENT: usize = 15;
 /// Longest texts in a row.
 const HEADLINE_MAX: usize = 160;
 const LABEL_MAX: usize = 60;
+/// Longest filter that is given back to be mended.
+const TYPED_MAX: usize = 2_000;
 /// Labels in a row; the others are on the incident's own page.
 const LABELS_MAX: usize = 6;
 
@@ -64,6 +67,7 @@ struct Choice {
 #[template(path = "rows.html", config = "src/control/pages/askama.toml")]
 struct RowsView {
     title: &'static str,
+    is_open: bool,
     note: String,
     rows: Vec<Row>,
     empty: &'static str,
@@ -167,7 +171,9 @@ pub(crate) async fn show(
     let (filter, fault) = match Filter::read(&uri) {
         Ok(filter) => (filter, None),
         // What was typed stays in the form, so that it can be mended.
-        Err(problem) => (Filter { labels: typed_labels(&uri), ..Filter::default() }, Some(problem.detail)),
+        Err(problem) => {
+            (Filter { labels: shown(&typed_labels(&uri), TYPED_MAX), ..Filter::default() }, Some(problem.detail))
+        }
     };
     let code = if fault.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let status =
@@ -219,10 +225,12 @@ fn open(control: &Control, filter: &Filter, now: Timestamp) -> Part {
     let page = control.index.list(&filter.query(Status::Firing, OPEN_ON_PAGE));
     let note = match (page.next, filter.cursor) {
         (None, None) => number(page.incidents.len() as u64),
-        _ => format!("{} on this page", page.incidents.len()),
+        (_, None) => format!("the newest {}", page.incidents.len()),
+        (_, Some(_)) => format!("{} on this page", page.incidents.len()),
     };
     let view = RowsView {
         title: "Open incidents",
+        is_open: true,
         note,
         rows: page.incidents.iter().map(|event| Row::of(event, now)).collect(),
         empty: if filter.is_empty() {
@@ -247,6 +255,7 @@ fn resolved(control: &Control, filter: &Filter, now: Timestamp) -> Part {
     let all = Filter { status: Some(Status::Resolved), cursor: None, ..filter.clone() };
     let view = RowsView {
         title: if is_alone { "Resolved incidents" } else { "Recently resolved" },
+        is_open: false,
         note: if is_alone { format!("{} on this page", incidents.len()) } else { String::new() },
         rows: incidents.iter().map(|event| Row::of(event, now)).collect(),
         empty: if filter.is_empty() { "Nothing was resolved yet." } else { "No resolved incident passes this filter." },
@@ -307,33 +316,35 @@ fn note(event: &IncidentEvent) -> Option<&'static str> {
     }
 }
 
-/// What an incident is about in one line: the names of its alerts, and what the first of the worst says of itself.
+/// What an incident is about in one line: the name of the worst of its alerts and what that says of itself, and how many
+/// other kinds there are.
 pub(crate) fn headline(event: &IncidentEvent, max: usize) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for sample in &event.samples {
-        if let Some(name) = sample.labels.get("alertname").map(String::as_str)
-            && !name.is_empty()
-            && !names.contains(&name)
-        {
-            names.push(name);
-        }
-    }
+    // Of equals the first to join; `max_by_key` would take the last.
     let worst = event.samples.iter().rev().max_by_key(|sample| sample.severity);
+    let name = |sample: &Sample| sample.labels.get("alertname").cloned().unwrap_or_default();
     let said = worst.and_then(|sample| {
         let texts = ["summary", "title", "message", "description"].into_iter();
         texts.filter_map(|name| sample.annotations.get(name)).map(|text| text.trim()).find(|text| !text.is_empty())
     });
-    let line = match (names.as_slice(), said) {
-        ([], None) => {
-            event.group_labels.values().filter(|value| !value.is_empty()).cloned().collect::<Vec<_>>().join(" ")
-        }
-        ([], Some(said)) => said.to_owned(),
-        ([name], None) => (*name).to_owned(),
-        ([name], Some(said)) => format!("{name}: {said}"),
-        ([first, rest @ ..], _) => {
-            format!("{first} and {} other kind{}", rest.len(), if rest.len() == 1 { "" } else { "s" })
-        }
-    };
+    let mut kinds: Vec<String> = event.samples.iter().map(name).filter(|name| !name.is_empty()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let first = worst.map(name).unwrap_or_default();
+    let others = kinds.iter().filter(|kind| **kind != first).count();
+    let mut line = [first.as_str(), said.unwrap_or_default()]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join(": ");
+    match others {
+        0 => {}
+        1 => line.push_str(", and 1 other kind"),
+        _ => line.push_str(&format!(", and {others} other kinds")),
+    }
+    if line.is_empty() {
+        let values = event.group_labels.values().filter(|value| !value.is_empty());
+        line = values.map(String::as_str).collect::<Vec<_>>().join(" ");
+    }
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.is_empty() { "an alert without a name".to_owned() } else { shown(&line, max) }
 }

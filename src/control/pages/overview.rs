@@ -162,7 +162,15 @@ fn series(samples: &[Sample], value: impl Fn(&Sample) -> f64) -> Vec<(f64, f64)>
 /// What a total grew by per second over the newest samples.
 fn rate_now(totals: &[(f64, f64)]) -> f64 {
     let newest = totals.get(totals.len().saturating_sub(NOW_SAMPLES)..).unwrap_or_default();
-    rates(newest, 1).last().map_or(0.0, |(_, rate)| *rate)
+    match (newest.first(), newest.last()) {
+        (Some(first), Some(last)) if last.0 > first.0 => ((last.1 - first.1) / (last.0 - first.0)).max(0.0),
+        _ => 0.0,
+    }
+}
+
+/// A delay in seconds; what a look every tenth of a second makes of nothing is nothing.
+fn delay(seconds: f64) -> String {
+    if seconds < 0.5 { "0".to_owned() } else { decimal(seconds) }
 }
 
 fn growth(samples: &[Sample], value: impl Fn(&Sample) -> f64) -> f64 {
@@ -214,8 +222,8 @@ fn behind(samples: &[Sample], range: &str) -> Tile {
     let records = samples.last().map_or(0.0, |sample| sample.lag_records);
     let note = match records {
         records if records > 0.0 => format!("{} records unread", number(records as u64)),
-        _ => format!("at most {} s in {range}", decimal(largest(&points))),
+        _ => format!("at most {} s in {range}", delay(largest(&points))),
     };
-    let label = format!("Seconds behind over {range}: now {}, at most {}", decimal(newest), decimal(largest(&points)));
-    Tile { value: decimal(newest), note, plot: Plot::new(&points, Shape::Line, CAUGHT_UP, label) }
+    let label = format!("Seconds behind over {range}: now {}, at most {}", delay(newest), delay(largest(&points)));
+    Tile { value: delay(newest), note, plot: Plot::new(&points, Shape::Line, CAUGHT_UP, label) }
 }

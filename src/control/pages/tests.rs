@@ -128,13 +128,17 @@ fn assert_inert(html: &str) {
         assert!(!text.contains('>'), "{text}");
         let name: String = tag.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();
         assert!(tag == "!doctype html" || known.contains(&name.as_str()), "<{tag}>");
-        for attribute in tag.split(' ').filter_map(|word| word.split_once('=').map(|(name, _)| name)) {
-            assert!(!attribute.starts_with("on") && attribute != "style" && attribute != "srcdoc", "<{tag}>");
-        }
-        for name in ["href=\"", "src=\"", "action=\""] {
-            if let Some((_, address)) = tag.split_once(name) {
-                let is_ours = address.starts_with('/') && !address.starts_with("//") || address.starts_with('#');
-                assert!(is_ours || address.starts_with("http://") || address.starts_with("https://"), "<{tag}>");
+        // Names and values take turns between the quotes; no value holds a quote of its own.
+        let pieces: Vec<&str> = tag.split('"').collect();
+        assert_eq!(pieces.len() % 2, 1, "<{tag}>");
+        for pair in pieces.chunks(2) {
+            let [names, value] = pair else { continue };
+            let attribute = names.split_whitespace().last().unwrap_or_default();
+            assert!(attribute.ends_with('=') && !names.contains(['\'', '&']), "<{tag}>");
+            assert!(!attribute.starts_with("on") && attribute != "style=" && attribute != "srcdoc=", "<{tag}>");
+            if ["href=", "src=", "action="].contains(&attribute) {
+                let is_ours = value.starts_with('/') && !value.starts_with("//") || value.starts_with('#');
+                assert!(is_ours || value.starts_with("http://") || value.starts_with("https://"), "<{tag}>");
                 assert!(is_ours || tag.contains("rel=\"noopener noreferrer nofollow\""), "<{tag}>");
             }
         }
@@ -247,10 +251,31 @@ fn one_incident() {
     }
     let few = Steps { complete: false, steps: steps().steps.split_off(1) };
     assert!(html(&incident_parts(&event, &few, NOW), "timeline").contains("Earlier steps are not in memory"));
+    // Openings stay by themselves, however many there are.
     let many = Steps::of((1..=250).map(|revision| Step { revision, ..Step::from(&event) }));
     let timeline = incident_parts(&event, &many, NOW);
     assert_eq!(html(&timeline, "timeline").matches("<li ").count(), 200);
-    assert!(html(&timeline, "timeline").contains("50 earlier steps"));
+    assert!(html(&timeline, "timeline").contains("50 earlier entries"));
+}
+
+#[test]
+fn updates_that_say_the_same_become_one() {
+    let event = incident(40);
+    let told = |revision: u64| {
+        let (kind, reason) = match revision {
+            1 => (EventKind::Opened, EventReason::FirstAlert),
+            20 => (EventKind::Updated, EventReason::SeverityRose),
+            _ => (EventKind::Updated, EventReason::Counted),
+        };
+        let record_time = NOW - Millis::minutes(40) + Millis::minutes(revision as i64);
+        Step { revision, event: kind, reason, record_time, alerts: revision * 1_000, ..Step::from(&event) }
+    };
+    let shown = incident_parts(&event, &Steps::of((1..=40).map(told)), NOW);
+    let timeline = html(&shown, "timeline");
+    assert_eq!(timeline.matches("<li ").count(), 4);
+    for text in ["20 times in 19 min", "18 times in 17 min", "data-key=\"s21\" data-rev=\"40\"", "+20,000", "+18,000"] {
+        assert!(timeline.contains(text), "{text} is not in {timeline}");
+    }
 }
 
 #[test]
@@ -262,7 +287,9 @@ fn a_headline_says_what_it_is_about() {
     let mut other = event.samples[0].clone();
     other.labels.insert("alertname".to_owned(), "LatencyHigh".to_owned());
     event.samples.push(other);
-    check(&event, "HighErrorRate and 1 other kind");
+    check(&event, "HighErrorRate: Too many requests fail, and 1 other kind");
+    event.samples[0].severity = Severity::Info;
+    check(&event, "LatencyHigh: Too many requests fail, and 1 other kind");
     event.samples.truncate(1);
     event.samples[0].annotations.clear();
     check(&event, "HighErrorRate");

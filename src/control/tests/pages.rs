@@ -76,7 +76,7 @@ async fn the_list_shows_open_incidents_then_resolved_ones() {
     assert!(at("http-equiv=\"refresh\"") < at("</head>"));
     for (query, shown, missing) in [
         ("status=open&severity=&labels=", "i-00000000000000000000000000000001", "Recently resolved"),
-        ("status=resolved", "i-00000000000000000000000000000002", "Open incidents"),
+        ("status=resolved", "i-00000000000000000000000000000002", "id=\"open\""),
         ("severity=critical", "No open incident passes this filter", "i-0000"),
         ("labels=service%3Ds2", "i-00000000000000000000000000000002", "i-00000000000000000000000000000001"),
     ] {

@@ -72,7 +72,6 @@ async fn whoever_comes_back_goes_on_or_is_told_to_begin_anew() {
     for unknown in ["6.9", "99.1"] {
         let mut stream = open(&house, resuming(unknown)).await;
         assert_eq!(name_and_id(&mut stream).await, ("reset".to_owned(), "7.2".to_owned()), "{unknown}");
-        publish(&house, 8, &[]);
     }
     let (status, _, body) = house.call(resuming("yesterday")).await;
     assert_eq!(status, 400);
@@ -118,7 +117,7 @@ async fn the_page_of_an_incident_follows_that_incident() {
     for _ in 0..6 {
         names.push(next(&mut stream).await.unwrap().0);
     }
-    assert_eq!(names, ["status", "facts", "resolve", "timeline", "samples", "beat"]);
+    assert_eq!(names, ["status", "facts", "resolve", "samples", "timeline", "beat"]);
     publish(&house, 2, &[9]);
     assert_eq!(next(&mut stream).await.unwrap().0, "beat", "news of another incident");
     let over = event(1, 3, Status::Resolved);
@@ -126,11 +125,9 @@ async fn the_page_of_an_incident_follows_that_incident() {
     house.control.feed.publish(3, &[record(&over)]);
     let (name, _, html) = next(&mut stream).await.unwrap();
     assert!(name == "facts" && html.contains("resolved"), "{html}");
-    assert_eq!(
-        next(&mut stream).await.unwrap(),
-        ("resolve".to_owned(), String::new(), String::new()),
-        "no form any more"
-    );
+    let (name, _, html) = next(&mut stream).await.unwrap();
+    assert!(name == "resolve" && !html.contains("<form"), "{html}");
+    assert!(!html.trim().is_empty(), "browsers pass over events without data");
 }
 
 #[tokio::test]
@@ -148,5 +145,5 @@ async fn streams_are_bounded() {
     }
     assert_eq!(streams.len(), 100);
     streams.pop();
-    open(&house, request("GET", "/api/v1/incidents/stream", "")).await;
+    drop(open(&house, request("GET", "/api/v1/incidents/stream", "")).await);
 }

@@ -34,7 +34,8 @@
     link.hidden = false;
     link.className = `link ${state}`;
     if (link.textContent !== words[state]) link.textContent = words[state];
-    document.title = document.title.replace(/^\(old\) /, stale ? "(old) " : "").replace(/^(?!\(old\) )/, stale ? "(old) " : "");
+    const title = document.title.replace(/^\(old\) /, "");
+    document.title = stale ? `(old) ${title}` : title;
   }
 
   function swap(part, html) {
@@ -59,9 +60,8 @@
     source = new EventSource(main.dataset.live);
     for (const part of document.querySelectorAll("[data-part]")) {
       source.addEventListener(part.id, (event) => {
-        // What somebody marks or presses right now stays where it is until the next update.
         if (part.innerHTML !== event.data) swap(part, event.data);
-        if (part.id === "resolve" && !event.data.trim()) document.getElementById("asked")?.remove();
+        if (part.id === "resolve" && !part.querySelector("form")) document.getElementById("asked")?.remove();
       });
     }
     source.addEventListener("beat", (event) => {
