@@ -90,13 +90,14 @@ impl Guard {
     pub(crate) fn log_in(&self, given: &str) -> Result<String, Problem> {
         let (options, now) = (self.options.load(), SystemClock.now());
         if !self.sessions.may_try(now) {
-            let detail = "too many wrong tokens came within a minute; wait one and try again";
+            let detail = "Too many wrong tokens came within a minute. Wait one and try again.";
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", detail);
             return Err(Problem { retry_after_seconds: Some(LOGIN_RETRY_SECONDS), ..problem });
         }
         if !options.token.as_ref().is_some_and(|token| is_same(given.as_bytes(), token)) {
             self.sessions.note_wrong(now);
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_token", "this is not the token"));
+            tracing::warn!("somebody sent a wrong token to the login page");
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_token", "This is not the token."));
         }
         let name = self.sessions.open(now).ok_or_else(|| {
             let detail = "the system gives no random numbers for a session";
@@ -127,7 +128,7 @@ impl Guard {
         }
         let guest = self.recognise(request, options.token.as_ref())?;
         let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        if !is_safe && !is_from_here(headers, &options.allowed_hosts, guest) {
+        if !is_safe && !is_from_here(headers, &options.allowed_hosts, guest, is_page(request)) {
             let detail = "a page of another site may not change anything here";
             return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", detail));
         }
@@ -139,11 +140,8 @@ impl Guard {
         if token_is_right(request.headers(), token) {
             return Ok(Guest::Bearer);
         }
-        // A path that does not exist is a page too: the one that says so.
-        let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        let is_page = route.is_none_or(|route| PAGE_PATHS.contains(&route));
         let name = session_name(request.headers());
-        if is_page && name.is_some_and(|name| self.sessions.knows(name, SystemClock.now())) {
+        if is_page(request) && name.is_some_and(|name| self.sessions.knows(name, SystemClock.now())) {
             return Ok(Guest::Session);
         }
         if OPEN_PATHS.contains(&request.uri().path()) {
@@ -212,12 +210,19 @@ fn cookie(name: &str, seconds: i64, is_tls: bool) -> String {
     format!("{COOKIE}={name}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
+/// Whether a request asks for a page; one that does not exist is a page too, the one that says so.
+fn is_page(request: &Request) -> bool {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    route.is_none_or(|route| PAGE_PATHS.contains(&route))
+}
+
 /// Whether a request that changes something comes from our own pages, or from no page at all. Browsers say so in
 /// `Sec-Fetch-Site`, but only to servers on loopback or behind TLS; else the page's origin must be a name of ours.
-fn is_from_here(headers: &HeaderMap, allowed: &[String], guest: Guest) -> bool {
+/// Our forms are on our pages only; the API is also for other pages of this site.
+fn is_from_here(headers: &HeaderMap, allowed: &[String], guest: Guest, is_page: bool) -> bool {
     let text = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
     match (text("sec-fetch-site"), text("origin")) {
-        (Some(site), _) if guest == Guest::Session => matches!(site, b"same-origin" | b"none"),
+        (Some(site), _) if is_page => matches!(site, b"same-origin" | b"none"),
         (Some(site), _) => !site.eq_ignore_ascii_case(b"cross-site"),
         (None, Some(origin)) => {
             let origin = str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
@@ -282,6 +287,32 @@ mod tests {
         assert!(!host_is_known(&"http://evil.org/".parse().unwrap(), &two, &allowed), "an absolute target");
         two.append(header::HOST, "evil.org".parse().unwrap());
         assert!(!host_is_known(&"/".parse().unwrap(), &two, &allowed), "two Host headers");
+    }
+
+    #[test]
+    fn a_cookie_is_for_us_alone() {
+        let plain = "tidegate_session=ab; Path=/; Max-Age=5; HttpOnly; SameSite=Strict";
+        assert_eq!(cookie("ab", 5, false), plain);
+        assert_eq!(cookie("ab", 5, true), format!("{plain}; Secure"));
+        let name = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::COOKIE, text.parse().unwrap());
+            session_name(&headers).map(str::to_owned)
+        };
+        assert_eq!(name("a=1; tidegate_session=ab;b=2").as_deref(), Some("ab"));
+        assert_eq!((name("a=1"), name("x_tidegate_session=ab"), name("tidegate_session")), (None, None, None));
+    }
+
+    #[test]
+    fn another_token_ends_every_session() {
+        let options = |token: &str| GuardOptions { token: Some(SecretString::from(token)), ..GuardOptions::default() };
+        let guard = Guard::new(options("old"), Metrics::new());
+        let cookie = guard.log_in("old").unwrap();
+        let name = cookie.split(['=', ';']).nth(1).unwrap();
+        guard.replace(options("old"));
+        assert!(guard.sessions.knows(name, SystemClock.now()), "a reload with the same token changes nothing");
+        guard.replace(options("new"));
+        assert!(!guard.sessions.knows(name, SystemClock.now()));
     }
 
     #[test]

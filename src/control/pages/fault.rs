@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use crate::control::pages::part::page;
@@ -58,7 +58,7 @@ impl Browser {
         };
         let mut shown = page(problem.status, &view);
         for name in [header::RETRY_AFTER, header::ALLOW] {
-            if let Some(value) = response.headers().get(&name).map(HeaderValue::clone) {
+            if let Some(value) = response.headers().get(&name).cloned() {
                 shown.headers_mut().insert(name, value);
             }
         }

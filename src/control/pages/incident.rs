@@ -20,7 +20,7 @@ use crate::control::pages::{assets, overview};
 use crate::control::problem::Problem;
 use crate::control::routes::Control;
 use crate::model::incident::{LinkKind, Sample};
-use crate::model::{EventKind, IncidentEvent, Severity, Status, Timestamp};
+use crate::model::{EventKind, EventReason, IncidentEvent, Severity, Status, Timestamp};
 
 /// Longest texts: names and values of labels, and annotations, of which the whole is in the API.
 const LABEL_MAX: usize = 500;
@@ -285,6 +285,9 @@ fn step_view(run: &Run<'_>, now: Timestamp) -> StepView {
     };
     let reason = match &step.resolved_by {
         Some(by) if step.event == EventKind::Resolved => format!("{} said that it is over", shown(by, LABEL_MAX)),
+        _ if step.reason == EventReason::SeverityRose => {
+            format!("{} to {}", words::reason(step.reason), step.severity_max.name())
+        }
         _ => words::reason(step.reason).to_owned(),
     };
     let word = match step.event {

@@ -16,6 +16,7 @@ use crate::control::pages::words::{Mark, When, number, shown, span};
 use crate::control::pages::{assets, overview};
 use crate::control::problem::Problem;
 use crate::control::routes::Control;
+use crate::control::status::Phase;
 use crate::model::incident::Sample;
 use crate::model::{IncidentEvent, Matcher, Severity, Status, Timestamp};
 
@@ -223,6 +224,8 @@ pub(crate) fn parts(control: &Control, filter: &Filter) -> Vec<Part> {
 
 fn open(control: &Control, filter: &Filter, now: Timestamp) -> Part {
     let page = control.index.list(&filter.query(Status::Firing, OPEN_ON_PAGE));
+    // Before the state is back, an empty list says nothing.
+    let is_early = control.board.read().phase < Phase::Running;
     let note = match (page.next, filter.cursor) {
         (None, None) => number(page.incidents.len() as u64),
         (_, None) => format!("the newest {}", page.incidents.len()),
@@ -233,7 +236,9 @@ fn open(control: &Control, filter: &Filter, now: Timestamp) -> Part {
         is_open: true,
         note,
         rows: page.incidents.iter().map(|event| Row::of(event, now)).collect(),
-        empty: if filter.is_empty() {
+        empty: if is_early {
+            "The state is being read back. Open incidents appear when that is done."
+        } else if filter.is_empty() {
             "Nothing is open. New incidents appear here by themselves."
         } else {
             "No open incident passes this filter."
@@ -241,7 +246,7 @@ fn open(control: &Control, filter: &Filter, now: Timestamp) -> Part {
         next: page.next.map(|cursor| filter.address("/", Some(cursor))),
         first: filter.cursor.map(|_| filter.address("/", None)),
     };
-    Part::new("open", key(&page.incidents), &view)
+    Part::new("open", format!("{is_early} {}", key(&page.incidents)), &view)
 }
 
 fn resolved(control: &Control, filter: &Filter, now: Timestamp) -> Part {

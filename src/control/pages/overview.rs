@@ -122,7 +122,8 @@ impl NumbersView {
     fn of(samples: &[Sample], open: [usize; 6], now: Timestamp) -> Self {
         let first_at = samples.first().map_or(now, |sample| sample.at);
         let last_at = samples.last().map_or(now, |sample| sample.at);
-        let range = span(last_at - first_at);
+        // A daemon that has just started has no past to speak of.
+        let range = if samples.len() < 3 { "the last seconds".to_owned() } else { span(last_at - first_at) };
         let open_by_severity = Severity::ALL.into_iter().zip(open).rev().filter(|(_, n)| *n > 0);
         Self {
             open: number(open.iter().sum::<usize>() as u64),

@@ -215,6 +215,11 @@ fn what_the_daemon_says_of_itself() {
         let parts = parts(&house.control, &filter);
         assert!(html(&parts, "status").contains(&format!("the daemon is {}", phase.name())));
     }
+    let empty = House::new();
+    for (phase, words) in [(Phase::Restoring, "being read back"), (Phase::Running, "Nothing is open")] {
+        empty.control.board.enter(phase);
+        assert!(html(&parts(&empty.control, &filter), "open").contains(words), "{phase:?}");
+    }
 }
 
 #[test]

@@ -141,6 +141,7 @@ async fn forms_of_other_sites_are_refused_with_and_without_fetch_metadata() {
     let house = house();
     for (headers, is_let_in) in [
         (&[("sec-fetch-site", "cross-site")][..], false),
+        (&[("sec-fetch-site", "same-site")], false),
         (&[("sec-fetch-site", "same-origin"), ("origin", "null")], true),
         (&[("origin", "http://localhost:9093")], true),
         (&[("origin", "http://localhost:9999")], false),
@@ -163,7 +164,7 @@ async fn a_browser_shows_the_token_once() {
     let (_, _, body) = browse(router.clone(), request("GET", &to, "")).await;
     assert!(body.contains("name=\"to\" value=\"/?severity=high\""), "{body}");
     let (status, _, body) = browse(router.clone(), request("POST", "/login", "token=wrong&to=/")).await;
-    assert!(status == 401 && body.contains("this is not the token") && !body.contains("wrong\""), "{body}");
+    assert!(status == 401 && body.contains("This is not the token.") && !body.contains("wrong\""), "{body}");
 
     let login = with(request("POST", "/login", "token=s3cret&to=//evil.org"), &[HTML]);
     let (status, headers, _) = answer(router.clone(), login).await;

@@ -121,7 +121,7 @@ async fn the_page_of_an_incident_follows_that_incident() {
     publish(&house, 2, &[9]);
     assert_eq!(next(&mut stream).await.unwrap().0, "beat", "news of another incident");
     let over = event(1, 3, Status::Resolved);
-    house.control.index.apply(&[over.clone()]);
+    house.control.index.apply(std::slice::from_ref(&over));
     house.control.feed.publish(3, &[record(&over)]);
     let (name, _, html) = next(&mut stream).await.unwrap();
     assert!(name == "facts" && html.contains("resolved"), "{html}");

@@ -57,6 +57,7 @@
   }
 
   function connect() {
+    source?.close();
     source = new EventSource(main.dataset.live);
     for (const part of document.querySelectorAll("[data-part]")) {
       source.addEventListener(part.id, (event) => {
@@ -84,6 +85,7 @@
     if (!document.hidden) connect();
   });
   window.addEventListener("pagehide", () => source?.close());
+  window.addEventListener("pageshow", (event) => event.persisted && connect());
   connect();
   tick();
   setInterval(tick, 1000);
