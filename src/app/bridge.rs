@@ -13,8 +13,11 @@ use tokio::sync::oneshot;
 use crate::control::intake::{Intake, Refused};
 use crate::model::Timestamp;
 use crate::model::alert::Format;
-use crate::model::time::Clock;
+use crate::model::time::{Clock, Millis};
 use crate::pipeline::source::{Answer, Batch, PartitionName, RecordRef, Reply, SourceEvent};
+
+/// Under load, refusals come and go many times a second; the log is told this often at most.
+const TELL_EVERY: Millis = Millis::seconds(30);
 
 /// Bounds of the bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,8 @@ struct Line {
     next: u64,
     /// Since when requests are refused.
     refused_since: Option<Timestamp>,
+    /// When the log was told of it.
+    told_at: Option<Timestamp>,
     /// Something was sent since the last `Idle`.
     is_active: bool,
 }
@@ -76,7 +81,7 @@ impl HttpBridge {
         clock: Box<dyn Clock + Sync>,
         refusing: Arc<AtomicBool>,
     ) -> Self {
-        let line = Line { sender: Some(sender), next: first, refused_since: None, is_active: true };
+        let line = Line { sender: Some(sender), next: first, refused_since: None, told_at: None, is_active: true };
         Self { options, clock, partition: "".into(), bytes_in_flight: Arc::default(), refusing, line: Mutex::new(line) }
     }
 
@@ -138,7 +143,15 @@ impl HttpBridge {
     }
 
     fn refuse(&self, line: &mut Line) -> Refused {
-        line.refused_since.get_or_insert_with(|| self.clock.now());
+        if line.refused_since.is_none() {
+            let now = self.clock.now();
+            line.refused_since = Some(now);
+            let is_news = line.told_at.is_none_or(|told_at| now - told_at >= TELL_EVERY);
+            if is_news && line.sender.is_some() {
+                line.told_at = Some(now);
+                tracing::warn!("requests with alerts are answered 503 for lack of room: the pipeline is behind");
+            }
+        }
         self.refusing.store(true, Ordering::Release);
         Refused { retry_after_seconds: self.options.retry_after_seconds }
     }

@@ -22,6 +22,7 @@ use crate::control::config::reload::Live;
 use crate::control::config::{Config, Overrides};
 use crate::control::index::IncidentIndex;
 use crate::control::intake::{Admission, IntakeOptions};
+use crate::control::pulse::Pulse;
 use crate::control::routes::{Control, Part, router};
 use crate::control::server::{Server, ServerOptions, TlsFiles, serve};
 use crate::control::status::{Phase, StatusBoard};
@@ -32,6 +33,8 @@ use crate::pipeline::run::{Outside, RunError, Running, start};
 
 /// Resolved incidents kept for readers; unresolved ones are all kept.
 const RESOLVED_KEPT: usize = 10_000;
+/// Resolved incidents read back from the store at the start: what a person looks back on, in a fraction of a second.
+const RESOLVED_SHOWN: usize = 1_000;
 /// How long requests in hand may take at a stop.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
 /// Orders to the engine that may wait.
@@ -59,6 +62,7 @@ impl Daemon {
         let metrics = Metrics::new();
         let board = Arc::new(StatusBoard::new(SystemClock.now()));
         let index = Arc::new(IncidentIndex::new(RESOLVED_KEPT));
+        let pulse = Arc::new(Pulse::default());
         let doors = Arc::new(Doors::default());
         let servers = Arc::new(Mutex::new(Vec::new()));
         let (orders, inbox) = bounded(ORDERS);
@@ -67,6 +71,8 @@ impl Daemon {
         let control = Arc::new(Control {
             metrics: metrics.clone(),
             index: index.clone(),
+            archive: doors.clone(),
+            pulse: pulse.clone(),
             board: board.clone(),
             samples: Default::default(),
             admission: Admission::new(IntakeOptions::default()),
@@ -79,7 +85,7 @@ impl Daemon {
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
         let (running, sources) = start_engine(&config, &metrics, index, &doors)?;
-        let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), source_names(&config));
+        let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config));
         let (alive, ended) = bounded::<()>(0);
         let thread = std::thread::Builder::new().name("engine".to_owned());
         let engine = thread.spawn(move || {
@@ -217,8 +223,10 @@ fn start_engine(
     let from = engine::restore(sink.as_mut(), options_of(config))?;
     metrics.observe(Metric::RestoreDuration, &[], begun.elapsed().as_secs_f64());
     index.apply(&from.seed);
+    open_archive(config, &index, doors)?;
     metrics.publish(|metrics| totals(metrics, &from.builder.summary(), &source_names(config)));
-    tracing::info!(incidents = from.seed.len(), seconds = begun.elapsed().as_secs_f64(), "state restored");
+    let (incidents, seconds) = (from.seed.len(), begun.elapsed().as_secs_f64());
+    tracing::info!(incidents, seconds, "state restored: {incidents} incidents in {seconds:.1} s");
     let mut sources = Sources::start(config, &from.positions, metrics)?;
     let refusing = Arc::default();
     if let Some((sender, next)) = sources.http.take() {
@@ -236,6 +244,16 @@ fn start_engine(
         refusing,
     };
     Ok((start(from, outside, None), sources))
+}
+
+/// Opens the store's memory of incidents, and shows those that were resolved before this start.
+fn open_archive(config: &Config, index: &IncidentIndex, doors: &Doors) -> anyhow::Result<()> {
+    if let Some(archive) = store::open_archive(config)? {
+        let ends = archive.newest_ends(RESOLVED_SHOWN).context("read resolved incidents")?;
+        index.apply(&ends.into_iter().map(Arc::new).collect::<Vec<_>>());
+        let _ = doors.archive.set(Box::new(store::SqlArchive(Mutex::new(archive)))); // The daemon starts once.
+    }
+    Ok(())
 }
 
 /// The engine's thread: orders, upkeep, and the end.

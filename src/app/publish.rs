@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::app::announce::Announcer;
 use crate::control::index::IncidentIndex;
 use crate::metrics::{Metric, Metrics};
 use crate::model::incident::IncidentEvent;
@@ -13,9 +14,12 @@ use crate::pipeline::sink::Epoch;
 
 /// Makes the hook that the pipeline calls for every durable epoch.
 pub(super) fn publisher(metrics: Metrics, index: Arc<IncidentIndex>, source_names: Vec<String>) -> OnCommit {
+    let mut announcer = Announcer::default();
     Box::new(move |epoch: &Epoch, attached: &Attached| {
         let events: Vec<Arc<IncidentEvent>> = epoch.incidents.iter().map(|record| record.event.clone()).collect();
         index.apply(&events);
+        announcer.incidents(events.iter().map(|event| &**event), epoch.committed_at);
+        announcer.dead_letters(&epoch.dead_letters, epoch.committed_at);
         // Everything of the epoch at once: the conservation law holds at every scrape.
         metrics.publish(|metrics| {
             totals(metrics, &attached.summary, &source_names);

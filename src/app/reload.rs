@@ -48,10 +48,11 @@ impl Reloader {
         let outcome = self.live.reload().map_err(|faults| faults.to_string())?;
         let config = self.live.get();
         for warning in &outcome.warnings {
-            tracing::warn!(%warning, "configuration");
+            tracing::warn!("configuration: {warning}");
         }
         if !outcome.needs_restart.is_empty() {
-            tracing::warn!(keys = outcome.needs_restart.join(", "), "changed, but in force only after a restart");
+            let keys = outcome.needs_restart.join(", ");
+            tracing::warn!(keys, "changed, but in force only after a restart: {keys}");
         }
         for server in self.servers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             server.replace_guard(&server_options(&config, server.address()));
@@ -64,7 +65,8 @@ impl Reloader {
             wait.recv_timeout(PATIENCE).map_err(|_| "the new rules are not in force yet: see the log".to_owned())?;
         }
         tell_configuration(&config, &self.metrics, &self.board);
-        tracing::info!(changed = outcome.changed.join(", "), "configuration reloaded");
+        let changed = if outcome.changed.is_empty() { "nothing".to_owned() } else { outcome.changed.join(", ") };
+        tracing::info!(changed, "configuration reloaded, changed: {changed}");
         Ok(())
     }
 }
@@ -74,7 +76,7 @@ impl Reload for Reloader {
         self.take().inspect_err(|faults| {
             self.metrics.set(Metric::ConfigLastReloadSuccessful, &[], 0.0);
             self.board.update(|status| status.last_reload_fault = Some(faults.clone()));
-            tracing::error!(%faults, "reload refused, the configuration in force stays");
+            tracing::error!("reload refused, the configuration in force stays: {faults}");
         })
     }
 }

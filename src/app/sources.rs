@@ -102,7 +102,7 @@ impl Sources {
         for thread in self.threads {
             let name = thread.name().to_owned();
             if thread.join().is_err() {
-                tracing::error!(source = %name, "a source panicked");
+                tracing::error!(source = name, "source {name} panicked");
             }
         }
     }

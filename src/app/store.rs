@@ -6,11 +6,13 @@ use anyhow::Context as _;
 
 use crate::control::api::{CommandError, Commands};
 use crate::control::config::{Config, Kafka, SourceKind, Store};
+use crate::control::history::{Archive, ArchiveError, Step, Steps};
 use crate::metrics::Metrics;
+use crate::model::{IncidentEvent, IncidentId};
 use crate::pipeline::command::Command;
 use crate::pipeline::sink::EpochSink;
 use crate::pipeline::sink::kafka::{self, KafkaSink};
-use crate::pipeline::sink::sqlite::{CommandLog, SqliteOptions, SqliteSink};
+use crate::pipeline::sink::sqlite::{CommandLog, IncidentArchive, SqliteOptions, SqliteSink};
 use crate::pipeline::source::kafka::commands::CommandWriter;
 
 /// Name of the command log among the sources; no source of the configuration may have it.
@@ -47,6 +49,33 @@ pub(super) fn open_commands(config: &Config) -> anyhow::Result<Box<dyn Commands>
             let writer = CommandWriter::new(&command_options(cluster(config)?)).context("open command topic")?;
             Ok(Box::new(KafkaCommands(writer)))
         }
+    }
+}
+
+/// What the store remembers of incidents; none for a topic, which cannot be searched by incident.
+pub(super) fn open_archive(config: &Config) -> anyhow::Result<Option<IncidentArchive>> {
+    match &config.store {
+        Store::Sqlite { file } => {
+            let archive = IncidentArchive::open(file);
+            archive.map(Some).with_context(|| format!("open incidents in {}", file.display()))
+        }
+        Store::Kafka => Ok(None),
+    }
+}
+
+/// The archive for HTTP: its connection is for one thread at a time, and few ask.
+pub(super) struct SqlArchive(pub(super) Mutex<IncidentArchive>);
+
+impl Archive for SqlArchive {
+    fn newest(&self, id: IncidentId) -> Result<Option<IncidentEvent>, ArchiveError> {
+        let archive = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        archive.newest(id).map_err(|error| ArchiveError(error.to_string()))
+    }
+
+    fn steps(&self, id: IncidentId) -> Result<Steps, ArchiveError> {
+        let archive = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = archive.events(id).map_err(|error| ArchiveError(error.to_string()))?;
+        Ok(Steps::of(events.iter().map(Step::from)))
     }
 }
 

@@ -5,6 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::app::doors::Doors;
+use crate::app::systemd::Systemd;
+use crate::app::turns::Turns;
+use crate::control::pulse::Pulse;
 use crate::control::status::StatusBoard;
 use crate::metrics::{Metric, Metrics};
 use crate::model::time::{Clock as _, Millis, SystemClock, Timestamp};
@@ -20,34 +23,42 @@ pub(super) struct Upkeep {
     metrics: Metrics,
     board: Arc<StatusBoard>,
     doors: Arc<Doors>,
+    pulse: Arc<Pulse>,
     source_names: Vec<String>,
     metrics_at: Timestamp,
     beats: Vec<u64>,
     beaten_at: Vec<Timestamp>,
     blocked_ms: u64,
     told: [u64; 4],
-    watchdog: Option<Duration>,
-    fed_at: Timestamp,
+    systemd: Systemd,
+    turns: Turns,
 }
 
 impl Upkeep {
     /// Time between two looks.
     pub(super) const EVERY: Duration = Duration::from_millis(100);
 
-    pub(super) fn new(metrics: Metrics, board: Arc<StatusBoard>, doors: Arc<Doors>, source_names: Vec<String>) -> Self {
+    pub(super) fn new(
+        metrics: Metrics,
+        board: Arc<StatusBoard>,
+        doors: Arc<Doors>,
+        pulse: Arc<Pulse>,
+        source_names: Vec<String>,
+    ) -> Self {
         let never = Timestamp::MIN;
         Self {
             metrics,
             board,
             doors,
+            pulse,
             source_names,
             metrics_at: never,
             beats: Vec::new(),
             beaten_at: Vec::new(),
             blocked_ms: 0,
             told: [0; 4],
-            watchdog: sd_notify::watchdog_enabled(),
-            fed_at: never,
+            systemd: Systemd::new(SystemClock.now()),
+            turns: Turns::default(),
         }
     }
 
@@ -72,7 +83,13 @@ impl Upkeep {
             self.metrics_at = now;
             self.metrics.run_upkeep();
         }
-        self.feed_watchdog(lively, now);
+        self.pulse.beat(now, &self.metrics);
+        if lively {
+            self.systemd.feed(now);
+        }
+        let status = self.board.read();
+        self.turns.look(&status);
+        self.systemd.tell(&status, self.pulse.last(1).first(), now);
     }
 
     fn count(&mut self, shared: &Shared) {
@@ -124,16 +141,5 @@ impl Upkeep {
             }
         }
         self.beaten_at.iter().all(|at| now - *at < STALLED_AFTER)
-    }
-
-    fn feed_watchdog(&mut self, lively: bool, now: Timestamp) {
-        let Some(limit) = self.watchdog else { return };
-        let due = Millis(i64::try_from(limit.as_millis() / 3).unwrap_or(i64::MAX));
-        if lively && now - self.fed_at >= due {
-            self.fed_at = now;
-            if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
-                tracing::warn!(%error, "the watchdog of systemd could not be fed");
-            }
-        }
     }
 }

@@ -5,9 +5,10 @@ use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
+use crate::cli::output::Output;
 use crate::control::config::fault::{Faults, counted, list};
 use crate::control::config::{Config, Loaded, Overrides, SourceKind, Store};
 
@@ -20,15 +21,6 @@ pub struct CheckConfigArgs {
     /// How the result is written.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
-}
-
-/// How a result is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 /// Checks the file; exit code 0 if it can be used, 1 if it has faults.

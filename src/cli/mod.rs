@@ -1,9 +1,11 @@
 //! The command line: one file or folder per subcommand, thin.
 
 pub mod check_config;
+pub mod client;
 pub mod demo;
 pub mod dlq;
 pub mod doctor;
+pub mod output;
 pub mod replay;
 pub mod run;
 pub mod storm;

@@ -11,9 +11,10 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::daemon::Daemon;
+use crate::app::log;
 use crate::cli::{FAILED, terminal};
 use crate::control::api::Reload as _;
-use crate::control::config::{Config, LogFormat, Overrides};
+use crate::control::config::{Config, Overrides};
 use crate::pipeline::run::RunError;
 
 /// Another instance has taken over: systemd must not start this one again (`RestartPreventExitStatus=3`).
@@ -54,9 +55,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(FAILED));
         }
     };
-    start_log(&loaded.config);
+    log::start(&loaded.config.log)?;
     for warning in &loaded.warnings {
-        tracing::warn!(%warning, "configuration");
+        tracing::warn!("configuration: {warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(ASYNC_THREADS)
@@ -74,7 +75,8 @@ async fn live(config: Config, overrides: Overrides) -> anyhow::Result<ExitCode> 
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     let daemon = tokio::task::block_in_place(|| Daemon::start(config, overrides))?;
-    tracing::info!(listen = %daemon.address(), version = env!("CARGO_PKG_VERSION"), "tidegate takes alerts");
+    let (listen, version) = (daemon.address(), env!("CARGO_PKG_VERSION"));
+    tracing::info!(%listen, version, "tidegate {version} takes alerts on {listen}");
     notify(&[NotifyState::Ready, NotifyState::Status(&format!("taking alerts on {}", daemon.address()))]);
     let ended = daemon.ended();
     let mut over = tokio::task::spawn_blocking(move || {
@@ -97,11 +99,11 @@ async fn live(config: Config, overrides: Overrides) -> anyhow::Result<ExitCode> 
             Ok(ExitCode::SUCCESS)
         }
         Ok(Err(RunError::Fenced(reason))) => {
-            tracing::error!(%reason, "another instance has taken over");
+            tracing::error!("another instance has taken over: {reason}");
             Ok(ExitCode::from(FENCED))
         }
         Ok(Err(error)) => {
-            tracing::error!(%error, "the pipeline ended");
+            tracing::error!("the pipeline ended: {error}");
             Ok(ExitCode::from(FAILED))
         }
         Err(_) => {
@@ -131,22 +133,5 @@ async fn reload(daemon: &Daemon) {
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd was not told");
-    }
-}
-
-fn start_log(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing::level_filters::LevelFilter::from_level(config.log.level).into())
-        .from_env_lossy();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match config.log.format {
-        LogFormat::Text => {
-            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            builder.with_ansi(colours).try_init()
-        }
-        LogFormat::Json => builder.json().try_init(),
-    };
-    if let Err(error) = started {
-        tracing::debug!(%error, "another log is in place");
     }
 }

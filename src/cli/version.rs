@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::output::{self, Output};
+
 /// Arguments of `tidegate version`.
 #[derive(Debug, Args)]
 pub struct VersionArgs {
     /// Form of the output.
-    #[arg(long, value_parser = ["text", "json"], default_value = "text")]
-    output: String,
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 /// Prints the versions.
@@ -27,8 +29,8 @@ pub fn run(args: &VersionArgs) -> anyhow::Result<ExitCode> {
         "event_version": crate::model::incident::EVENT_VERSION,
     });
     let mut out = anstream::stdout().lock();
-    if args.output == "json" {
-        writeln!(out, "{versions}")?;
+    if args.output == Output::Json {
+        output::json(&versions, &mut out)?;
     } else {
         let text = |name: &str| versions.get(name).map(|value| value.to_string().replace('"', "")).unwrap_or_default();
         writeln!(out, "tidegate {}", text("tidegate"))?;

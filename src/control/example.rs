@@ -14,6 +14,7 @@ use tower::ServiceExt as _;
 
 use crate::control::api::{CommandError, Commands, Reload};
 use crate::control::guard::{Guard, GuardOptions};
+use crate::control::history::{Archive, ArchiveError, Step, Steps};
 use crate::control::index::IncidentIndex;
 use crate::control::intake::{Admission, Intake, IntakeOptions, Refused, RejectedSamples};
 use crate::control::routes::{self, Control, Part};
@@ -44,6 +45,8 @@ pub(crate) struct Puppet {
     pub(crate) bodies: Mutex<Vec<(Format, Bytes)>>,
     pub(crate) commands: Mutex<Vec<Command>>,
     pub(crate) fault: Mutex<Option<String>>,
+    /// What only the store remembers, oldest first.
+    pub(crate) archived: Mutex<Vec<Arc<IncidentEvent>>>,
     waiting: Mutex<Vec<oneshot::Sender<Answer>>>,
 }
 
@@ -83,6 +86,19 @@ impl Reload for Puppet {
     }
 }
 
+impl Archive for Puppet {
+    fn newest(&self, id: IncidentId) -> Result<Option<IncidentEvent>, ArchiveError> {
+        let archived = self.archived.lock().unwrap();
+        Ok(archived.iter().rev().find(|event| event.incident_id == id).map(|event| IncidentEvent::clone(event)))
+    }
+
+    fn steps(&self, id: IncidentId) -> Result<Steps, ArchiveError> {
+        let archived = self.archived.lock().unwrap();
+        let events = archived.iter().filter(|event| event.incident_id == id);
+        Ok(Steps::of(events.map(|event| Step::from(&**event))))
+    }
+}
+
 struct Stopped;
 
 impl Clock for Stopped {
@@ -108,11 +124,14 @@ impl House {
             bodies: Mutex::default(),
             commands: Mutex::default(),
             fault: Mutex::default(),
+            archived: Mutex::default(),
             waiting: Mutex::default(),
         });
         let control = Control {
             metrics: Metrics::new(),
             index: Arc::new(IncidentIndex::new(10)),
+            archive: Arc::clone(&puppet) as Arc<dyn Archive>,
+            pulse: Arc::default(),
             board: Arc::new(StatusBoard::new(NOW)),
             samples: RejectedSamples::default(),
             admission: Admission::new(options),

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 
+use crate::control::history::{Recent, Step, Steps};
 use crate::model::{IncidentEvent, IncidentId, Matcher, Severity, Status, Timestamp};
 
 /// Resolved incidents kept by default: some days of a busy installation, some ten megabytes.
@@ -22,6 +23,7 @@ pub const LIMIT_MAX: usize = 1_000;
 #[derive(Debug)]
 pub struct IncidentIndex {
     incidents: DashMap<IncidentId, Arc<IncidentEvent>>,
+    steps: DashMap<IncidentId, Recent>,
     /// Resolved incidents by record time of their last event, oldest first. Its lock makes writers take turns.
     resolved: Mutex<BTreeSet<(Timestamp, IncidentId)>>,
     resolved_max: usize,
@@ -64,7 +66,7 @@ impl IncidentIndex {
     /// An empty index that keeps this many resolved incidents.
     #[must_use]
     pub fn new(resolved_max: usize) -> Self {
-        Self { incidents: DashMap::new(), resolved: Mutex::default(), resolved_max }
+        Self { incidents: DashMap::new(), steps: DashMap::new(), resolved: Mutex::default(), resolved_max }
     }
 
     /// Takes the events of a committed epoch, or of the log at start, in any order: of each incident the newest
@@ -84,10 +86,12 @@ impl IncidentIndex {
                 resolved.insert((event.record_time, id));
             }
             self.incidents.insert(id, Arc::clone(event));
+            self.steps.entry(id).or_default().push(Step::from(&**event));
         }
         while resolved.len() > self.resolved_max {
             if let Some((_, oldest)) = resolved.pop_first() {
                 self.incidents.remove(&oldest);
+                self.steps.remove(&oldest);
             }
         }
     }
@@ -97,12 +101,19 @@ impl IncidentIndex {
         let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
         resolved.clear();
         self.incidents.clear();
+        self.steps.clear();
     }
 
     /// The newest event of an incident.
     #[must_use]
     pub fn get(&self, id: IncidentId) -> Option<Arc<IncidentEvent>> {
         self.incidents.get(&id).map(|event| Arc::clone(&event))
+    }
+
+    /// What happened to an incident, as far as it was seen since the start.
+    #[must_use]
+    pub fn steps(&self, id: IncidentId) -> Steps {
+        self.steps.get(&id).map(|steps| steps.read()).unwrap_or_default()
     }
 
     /// How many incidents are kept: unresolved, resolved.

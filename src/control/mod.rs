@@ -1,17 +1,19 @@
 //! What stands around the pipeline: the HTTP doors, the read side, what the daemon says of itself.
 //!
 //! `routes` has every route in one table; `guard` decides who may pass; `server` listens; `intake` takes alerts;
-//! `api` answers questions from `index` and `status`; `config` is what everything is told. Runs on tokio and never asks
+//! `api` answers questions from `index`, `history`, `pulse` and `status`; `config` is what everything is told. Runs on tokio and never asks
 //! the hot path anything.
 
 pub mod api;
 pub mod config;
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 pub mod guard;
+pub mod history;
 pub mod index;
 pub mod intake;
 pub mod problem;
+pub mod pulse;
 pub mod routes;
 pub mod server;
 pub mod status;

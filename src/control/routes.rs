@@ -7,9 +7,11 @@ use axum::http::{Method, StatusCode};
 use axum::routing::{MethodRouter, get, post};
 
 use crate::control::api::{Commands, Reload, alertmanager, incidents, operations};
+use crate::control::history::Archive;
 use crate::control::index::IncidentIndex;
 use crate::control::intake::{self, Admission, Intake, RejectedSamples};
 use crate::control::problem::Problem;
+use crate::control::pulse::Pulse;
 use crate::control::status::StatusBoard;
 use crate::metrics::Metrics;
 use crate::model::time::Clock;
@@ -23,6 +25,10 @@ pub struct Control {
     pub metrics: Metrics,
     /// Incidents to read.
     pub index: Arc<IncidentIndex>,
+    /// Incidents that the index does not hold any more.
+    pub archive: Arc<dyn Archive>,
+    /// The last minutes in numbers.
+    pub pulse: Arc<Pulse>,
     /// What the daemon says of itself.
     pub board: Arc<StatusBoard>,
     /// The last bodies that could not be read.
@@ -75,7 +81,9 @@ fn endpoints() -> Vec<Endpoint> {
         read("/api/v1/rejected-samples", Side::Public, get(intake::rejected_samples)),
         read("/api/v1/incidents", Side::Public, get(incidents::list)),
         read("/api/v1/incidents/{id}", Side::Public, get(incidents::show)),
+        read("/api/v1/incidents/{id}/steps", Side::Public, get(incidents::steps)),
         write("/api/v1/incidents/{id}/resolve", Side::Public, post(incidents::resolve)),
+        read("/api/v1/pulse", Side::Public, get(operations::pulse)),
         read("/api/v1/status", Side::Public, get(operations::status)),
         read("/api/v2/status", Side::Public, get(alertmanager::status)),
         read("/api/v2/receivers", Side::Public, get(alertmanager::receivers)),

@@ -9,14 +9,15 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use crate::cli::dlq::letter::{Letter, LetterId};
+use crate::cli::output::{Output, is_broken_pipe};
 use crate::control::config::{self, Config, Overrides};
 use crate::pipeline::decode::Reject;
 use crate::pipeline::sink::sqlite::FILE_NAME;
@@ -72,14 +73,6 @@ pub(crate) struct Filter {
     /// At most this many.
     #[arg(long, default_value_t = 50)]
     limit: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }
 
 /// Where letters come from.
@@ -191,8 +184,4 @@ impl Filter {
         self.reason.as_ref().is_none_or(|reason| *reason == letter.reason)
             && self.source.as_ref().is_none_or(|source| *source == letter.source)
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::cli::dlq::letter::Letter;
+use crate::cli::output;
 use crate::cli::terminal::{Lines, excerpt, safe};
 
 /// Characters of a letter's bytes in the table.
@@ -68,8 +69,7 @@ pub(super) fn list_json(letters: &[Letter], out: &mut dyn Write) -> io::Result<(
             item
         })
         .collect();
-    serde_json::to_writer_pretty(&mut *out, &items)?;
-    writeln!(out)
+    output::json(&items, out)
 }
 
 /// An object with the bytes as `text`; `exact` tells whether the text is the bytes to the unit (else use `--raw`).
@@ -79,8 +79,7 @@ pub(super) fn letter_json(letter: &Letter, out: &mut dyn Write) -> io::Result<()
     item["exact"] = Value::from(text.as_bytes() == letter.bytes);
     item["kept_len"] = Value::from(letter.bytes.len());
     item["text"] = Value::from(text);
-    serde_json::to_writer_pretty(&mut *out, &item)?;
-    writeln!(out)
+    output::json(&item, out)
 }
 
 fn fields_json(letter: &Letter) -> Value {

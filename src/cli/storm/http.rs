@@ -3,7 +3,6 @@
 //! All alerts of a group go over the same connection, one request after the other, so a resolve never overtakes
 //! its alert. A request that is not answered is sent again: at least once, and what may be doubled is counted.
 
-use std::net::IpAddr;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use reqwest::blocking::{Client, Response};
 use reqwest::{StatusCode, Url, header};
 
+use crate::cli::client;
 use crate::cli::storm::outlet::{Delivery, Outlet, Parcel};
 use crate::model::time::Stopwatch;
 
@@ -97,17 +97,8 @@ impl Connections {
 
 /// A client for the receiver at this address.
 pub(crate) fn client(url: &Url, connections: usize) -> Result<Client> {
-    // A second call answers with an error that says only that there is a provider already.
-    let _already_there = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder().timeout(REQUEST_TIMEOUT).pool_max_idle_per_host(connections);
-    // A proxy that the surroundings name does not know our own machine.
-    let builder = if is_loopback(url) { builder.no_proxy() } else { builder };
+    let builder = client::builder(url).timeout(REQUEST_TIMEOUT).pool_max_idle_per_host(connections);
     builder.build().context("prepare the HTTP client")
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl Outlet for Connections {

@@ -9,8 +9,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
+use crate::cli::output::Output;
 use crate::cli::topics::cluster::Cluster;
 use crate::cli::topics::judge::{Finding, Wanted, Weight, judge, wanted};
 use crate::control::config::{Config, Loaded, Overrides};
@@ -44,15 +45,6 @@ enum TopicsCommand {
     },
     /// Check them: what is wrong, why it matters, what to do. Exit code 1 if something is wrong.
     Check,
-}
-
-/// How a result is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 /// Runs the subcommand. Exit code 0: all is well; 1: something is wrong with a topic; 2: the configuration has none.

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 
 use crate::control::api::parameters::Parameters;
+use crate::control::history::{Archive, ArchiveError, Steps};
 use crate::control::index::{LIMIT_MAX, Query};
 use crate::control::intake::read_body;
 use crate::control::problem::Problem;
@@ -25,6 +26,13 @@ pub(crate) struct List {
     incidents: Vec<Arc<IncidentEvent>>,
     /// Give it back as `cursor` for what comes after.
     next: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ShownSteps {
+    incident_id: IncidentId,
+    #[serde(flatten)]
+    steps: Steps,
 }
 
 #[derive(Deserialize, Default)]
@@ -49,7 +57,30 @@ pub(crate) async fn show(
     State(control): State<Arc<Control>>,
     Path(id): Path<String>,
 ) -> Result<Json<Arc<IncidentEvent>>, Problem> {
-    Ok(Json(find(&control, &id)?))
+    Ok(Json(find(&control, &id).await?))
+}
+
+pub(crate) async fn steps(
+    State(control): State<Arc<Control>>,
+    Path(id): Path<String>,
+) -> Result<Json<ShownSteps>, Problem> {
+    let id = parse(&id)?;
+    let steps = all_steps(&control, id).await?;
+    Ok(Json(ShownSteps { incident_id: id, steps }))
+}
+
+/// The steps of an incident: from memory where these are all, else from the store.
+///
+/// # Errors
+/// When nobody knows the incident, or the store cannot be read.
+pub(crate) async fn all_steps(control: &Arc<Control>, id: IncidentId) -> Result<Steps, Problem> {
+    let known = control.index.steps(id);
+    if known.complete {
+        return Ok(known);
+    }
+    let stored = ask(control, move |archive| archive.steps(id)).await?;
+    let steps = if stored.steps.len() > known.steps.len() { stored } else { known };
+    if steps.steps.is_empty() { Err(unknown()) } else { Ok(steps) }
 }
 
 pub(crate) async fn resolve(
@@ -64,16 +95,18 @@ pub(crate) async fn resolve(
     if phase != Phase::Running {
         return Err(Problem::unavailable("not_taken", format!("the daemon is {}", phase.name()), wait));
     }
-    let incident = find(&control, &id)?;
+    let incident = find(&control, &id).await?;
     if incident.status == Status::Resolved {
         return Err(Problem::new(StatusCode::CONFLICT, "already_resolved", "this incident is over"));
     }
+    let told = by.escape_debug().to_string();
     let action = Action::Resolve { incident_id: incident.incident_id };
     let command = Command { at: control.clock.now(), by, action };
     let log = Arc::clone(&control.commands);
     let appended = tokio::task::spawn_blocking(move || log.append(command)).await;
     match appended {
         Ok(Ok(command)) => {
+            tracing::info!(incident_id = %incident.incident_id, by = told, command, "{told} resolves incident {}", incident.incident_id);
             let detail = "written to the command log; the incident is resolved with one of the next epochs";
             Ok((StatusCode::ACCEPTED, Json(Accepted { command, detail })))
         }
@@ -106,10 +139,38 @@ fn query(uri: &Uri) -> Result<Query, Problem> {
     Ok(Query { status, severity, matchers, since, limit: limit.unwrap_or(LIMIT_DEFAULT), cursor })
 }
 
-fn find(control: &Control, id: &str) -> Result<Arc<IncidentEvent>, Problem> {
-    let id: IncidentId = id.parse().map_err(|fault: String| Problem::bad_request("bad_incident_id", fault))?;
-    let detail = "no such incident, or it is over for so long that only the store still has it";
-    control.index.get(id).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "not_found", detail))
+/// The newest event of an incident, from memory or the store.
+///
+/// # Errors
+/// When the id is none, nobody knows it, or the store cannot be read.
+pub(crate) async fn find(control: &Arc<Control>, id: &str) -> Result<Arc<IncidentEvent>, Problem> {
+    let id = parse(id)?;
+    if let Some(event) = control.index.get(id) {
+        return Ok(event);
+    }
+    ask(control, move |archive| archive.newest(id)).await?.map(Arc::new).ok_or_else(unknown)
+}
+
+fn parse(id: &str) -> Result<IncidentId, Problem> {
+    id.parse().map_err(|fault: String| Problem::bad_request("bad_incident_id", fault))
+}
+
+fn unknown() -> Problem {
+    let detail = "no such incident, or it is over for so long that it was forgotten";
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+}
+
+/// Reads the store on a thread that may block.
+async fn ask<T: Send + 'static>(
+    control: &Arc<Control>,
+    question: impl FnOnce(&dyn Archive) -> Result<T, ArchiveError> + Send + 'static,
+) -> Result<T, Problem> {
+    let archive = Arc::clone(&control.archive);
+    let failed = |detail: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store_unreadable", detail);
+    match tokio::task::spawn_blocking(move || question(&*archive)).await {
+        Ok(answer) => answer.map_err(|error| failed(error.to_string())),
+        Err(_) => Err(failed("the reader of the store stopped".to_owned())),
+    }
 }
 
 /// Who resolves: the body `{"by": "..."}`, or an empty one.

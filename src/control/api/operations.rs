@@ -4,17 +4,22 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
 
+use crate::control::api::parameters::Parameters;
 use crate::control::problem::Problem;
+use crate::control::pulse::{self, Sample};
 use crate::control::routes::Control;
 use crate::control::status::Status;
 use crate::model::Timestamp;
 
 /// The version of Prometheus' text format that `Metrics::render` writes.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Samples of the pulse in an answer: one minute.
+const PULSE_DEFAULT: usize = 60;
 
 /// A probe that is told no comes again this soon.
 const READY_RETRY_SECONDS: u32 = 1;
@@ -28,6 +33,13 @@ pub(crate) struct ShownStatus {
     status: Status,
     incidents_open: usize,
     incidents_resolved_kept: usize,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ShownPulse {
+    /// Time between two samples.
+    every_seconds: i64,
+    samples: Vec<Sample>,
 }
 
 #[derive(Serialize)]
@@ -64,6 +76,16 @@ pub(crate) async fn status(State(control): State<Arc<Control>>) -> Json<ShownSta
         incidents_open,
         incidents_resolved_kept,
     })
+}
+
+pub(crate) async fn pulse(State(control): State<Arc<Control>>, uri: Uri) -> Result<Json<ShownPulse>, Problem> {
+    let parameters = Parameters::read(&uri, &["last"])?;
+    let last = parameters.read_as("last", |text| match text.parse() {
+        Ok(last @ 1..=pulse::SAMPLES_MAX) => Ok(last),
+        _ => Err(format!("must be a number from 1 to {}", pulse::SAMPLES_MAX)),
+    })?;
+    let samples = control.pulse.last(last.unwrap_or(PULSE_DEFAULT));
+    Ok(Json(ShownPulse { every_seconds: pulse::EVERY.0 / 1_000, samples }))
 }
 
 pub(crate) async fn reload(State(control): State<Arc<Control>>) -> Result<Json<Word>, Problem> {

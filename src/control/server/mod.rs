@@ -192,7 +192,7 @@ impl Server {
     pub async fn shut_down(self, grace: Duration) {
         self.handle.graceful_shutdown(Some(grace));
         if let Ok(Err(error)) = self.task.await {
-            tracing::warn!(%error, listen = %self.address, "the listener ended with an error");
+            tracing::warn!(listen = %self.address, "the listener ended with an error: {error}");
         }
     }
 }

@@ -204,3 +204,44 @@ async fn metrics_are_in_prometheus_text() {
     assert_eq!(headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     assert!(body.contains("# TYPE tidegate_build_info gauge"), "{body}");
 }
+
+#[tokio::test]
+async fn steps_come_from_memory_or_from_the_store() {
+    let house = house();
+    let steps = async |number: u32| {
+        let (status, body) = house.get(&format!("/api/v1/incidents/{}/steps", id(number))).await;
+        let answer = read(&body);
+        let revisions = answer["steps"]
+            .as_array()
+            .map(|steps| steps.iter().filter_map(|step| step["revision"].as_u64()).collect::<Vec<_>>());
+        (status, answer["complete"].as_bool(), revisions.unwrap_or_default())
+    };
+    house.control.index.apply(&[event(1, 2, Status::Resolved)]);
+    assert_eq!(steps(1).await, (StatusCode::OK, Some(true), vec![1, 2]));
+    // Restored without its first step: the store has them all.
+    house.control.index.apply(&[event(4, 2, Status::Firing)]);
+    assert_eq!(steps(4).await, (StatusCode::OK, Some(false), vec![2]));
+    *house.puppet.archived.lock().unwrap() =
+        vec![event(4, 1, Status::Firing), event(4, 2, Status::Firing), event(5, 1, Status::Resolved)];
+    assert_eq!(steps(4).await, (StatusCode::OK, Some(true), vec![1, 2]));
+    assert_eq!(steps(5).await, (StatusCode::OK, Some(true), vec![1]));
+    assert_eq!(house.get(&format!("/api/v1/incidents/{}", id(5))).await.0, 200, "only the store remembers it");
+    assert_eq!(steps(6).await.0, 404);
+    assert_eq!(house.get("/api/v1/incidents/x/steps").await.0, 400);
+}
+
+#[tokio::test]
+async fn the_pulse_is_read_by_its_newest_samples() {
+    let house = house();
+    for second in 0..3 {
+        house.control.metrics.restore(crate::metrics::Metric::AlertsReceived, &["http"], second * 10);
+        let at = Timestamp(i64::try_from(second).unwrap() * 1_000);
+        house.control.pulse.beat(at, &house.control.metrics);
+    }
+    let (status, body) = house.get("/api/v1/pulse?last=2").await;
+    let answer = read(&body);
+    assert_eq!((status, &answer["every_seconds"]), (StatusCode::OK, &json!(1)));
+    let received: Vec<_> = answer["samples"].as_array().unwrap().iter().map(|sample| &sample["received"]).collect();
+    assert_eq!(received, [&json!(10.0), &json!(20.0)]);
+    assert_eq!(house.get("/api/v1/pulse?last=0").await.0, 400);
+}

@@ -10,7 +10,7 @@ use crate::model::Status;
 const TOKEN: &str = "s3cret";
 
 /// Method, path as in the table, path to call, answer without a token, with a wrong one, with the right one.
-const MATRIX: [(&str, &str, &str, [u16; 3]); 15] = [
+const MATRIX: [(&str, &str, &str, [u16; 3]); 17] = [
     ("POST", "/api/v2/alerts", "/api/v2/alerts", [401, 401, 200]),
     ("POST", "/api/v1/alerts", "/api/v1/alerts", [401, 401, 200]),
     ("POST", "/api/v1/webhooks/alertmanager", "/api/v1/webhooks/alertmanager", [401, 401, 200]),
@@ -18,11 +18,18 @@ const MATRIX: [(&str, &str, &str, [u16; 3]); 15] = [
     ("GET", "/api/v1/incidents", "/api/v1/incidents", [401, 401, 200]),
     ("GET", "/api/v1/incidents/{id}", "/api/v1/incidents/00000000000000000000000000000001", [401, 401, 200]),
     (
+        "GET",
+        "/api/v1/incidents/{id}/steps",
+        "/api/v1/incidents/00000000000000000000000000000001/steps",
+        [401, 401, 200],
+    ),
+    (
         "POST",
         "/api/v1/incidents/{id}/resolve",
         "/api/v1/incidents/00000000000000000000000000000001/resolve",
         [401, 401, 202],
     ),
+    ("GET", "/api/v1/pulse", "/api/v1/pulse", [401, 401, 200]),
     ("GET", "/api/v1/status", "/api/v1/status", [401, 401, 200]),
     ("GET", "/api/v2/status", "/api/v2/status", [401, 401, 200]),
     ("GET", "/api/v2/receivers", "/api/v2/receivers", [401, 401, 200]),

@@ -90,7 +90,11 @@ impl Committer {
                 }
                 Err(CommitError::Unknown(reason)) => {
                     self.shared.unknown.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(epoch = epoch.number, %reason, "the outcome of a commit is unknown");
+                    tracing::warn!(
+                        epoch = epoch.number,
+                        "epoch {}: the outcome of the commit is unknown: {reason}",
+                        epoch.number
+                    );
                     if self.settle(epoch)? {
                         return Ok(());
                     }
@@ -99,7 +103,12 @@ impl Committer {
                 Err(error) => return Err(error.into()),
             };
             attempts += 1;
-            tracing::warn!(epoch = epoch.number, attempts, %reason, "epoch not durable yet, the same epoch is sent again");
+            tracing::warn!(
+                epoch = epoch.number,
+                attempts,
+                "epoch {} is not durable yet, the same is sent again: {reason}",
+                epoch.number
+            );
             if self.shared.stop.load(Ordering::Relaxed) && attempts >= ATTEMPTS_WHEN_STOPPING {
                 return Err(RunError::Store(format!("epoch {} is not durable: {reason}", epoch.number)));
             }
@@ -121,7 +130,7 @@ impl Committer {
                     return Err(RunError::Fenced(format!("the store is at epoch {last}, this instance at {number}")));
                 }
                 Err(CommitError::Unknown(reason) | CommitError::Aborted(reason)) => {
-                    tracing::warn!(epoch = epoch.number, %reason, "the last durable epoch is not known yet");
+                    tracing::warn!(epoch = epoch.number, "the last durable epoch is not known yet: {reason}");
                     if self.shared.stop.load(Ordering::Relaxed) {
                         return Err(RunError::Store(reason));
                     }
@@ -141,9 +150,13 @@ impl Committer {
                 let Removed { incident_events, dead_letters } = removed;
                 self.shared.removed_events.fetch_add(incident_events, Ordering::Relaxed);
                 self.shared.removed_letters.fetch_add(dead_letters, Ordering::Relaxed);
-                tracing::info!(incident_events, dead_letters, "retention removed old entries");
+                tracing::info!(
+                    incident_events,
+                    dead_letters,
+                    "retention removed {incident_events} incident events, {dead_letters} dead letters"
+                );
             }
-            Err(error) => tracing::warn!(%error, "retention failed, it is tried again in a minute"),
+            Err(error) => tracing::warn!("retention failed, it is tried again in a minute: {error}"),
         }
     }
 }

@@ -31,7 +31,7 @@ fn run(log: &CommandLog, from: u64, outlet: &Outlet) -> Result<(), Closed> {
         let rows = match log.read_from(next, ROWS_MAX) {
             Ok(rows) => rows,
             Err(error) if error.is_retryable() => {
-                tracing::warn!(%error, "source: commands cannot be read now, trying again");
+                tracing::warn!("source: commands cannot be read now, trying again: {error}");
                 Vec::new()
             }
             Err(error) => return outlet.send(SourceEvent::Failed(error.to_string())),
@@ -41,7 +41,11 @@ fn run(log: &CommandLog, from: u64, outlet: &Outlet) -> Result<(), Closed> {
             next = row.position + 1;
             match row.command {
                 Ok(command) => outlet.send(SourceEvent::Command { command, next })?,
-                Err(error) => tracing::warn!(position = row.position, error, "source: a command was skipped"),
+                Err(error) => tracing::warn!(
+                    position = row.position,
+                    "command {} is unreadable and skipped: {error}",
+                    row.position
+                ),
             }
         }
         if is_last {

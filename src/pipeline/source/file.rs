@@ -176,7 +176,8 @@ impl Tail {
         let Some(file) = &self.file else { return Ok(Step::Idle) };
         let ours = file.metadata()?;
         if ours.len() < self.lines.position() {
-            tracing::warn!(file = %self.options.path.display(), "source: the file became shorter, reading it anew");
+            let file = self.options.path.display();
+            tracing::warn!(%file, "source: {file} became shorter, reading it anew");
             self.restart();
             return Ok(Step::Working);
         }
@@ -192,7 +193,8 @@ impl Tail {
             self.was_replaced = true; // One more poll, for a writer that still has the old file open.
             return Ok(Step::Idle);
         }
-        tracing::warn!(file = %self.options.path.display(), "source: the file was replaced, reading the new one");
+        let file = self.options.path.display();
+        tracing::warn!(%file, "source: {file} was replaced, reading the new one");
         let rest = self.finish();
         self.restart();
         Ok(if matches!(rest, Step::Records(_)) { rest } else { Step::Working })
@@ -212,7 +214,7 @@ impl Tail {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound && self.options.follow => {
                 if !self.is_missing {
-                    tracing::warn!(file = %path.display(), "source: the file does not exist yet, waiting for it");
+                    tracing::warn!(file = %path.display(), "source: {} does not exist yet, waiting for it", path.display());
                     self.is_missing = true;
                 }
                 return Ok(false);
@@ -227,7 +229,7 @@ impl Tail {
         if position > 0 && metadata.len() < position {
             tracing::warn!(
                 file = %path.display(), position, length = metadata.len(),
-                "source: the file is shorter than what was read of it, reading it anew"
+                "source: {} is shorter than what was read of it, reading it anew", path.display()
             );
             self.lines = Lines::starting_at(0);
         } else if position > 0 {

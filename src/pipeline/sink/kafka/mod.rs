@@ -164,7 +164,7 @@ impl KafkaSink {
                 }
                 Ok(partitions) => return Ok(partitions),
                 Err(fault) if deadline.has_passed() => return Err(RestoreError(fault)),
-                Err(fault) => tracing::warn!(fault, "waiting for the Kafka cluster"),
+                Err(fault) => tracing::warn!("waiting for the Kafka cluster: {fault}"),
             }
         };
         let n_state = count(&topics.state)?;

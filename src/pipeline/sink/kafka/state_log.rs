@@ -101,7 +101,7 @@ impl StateLog {
             match consumer.fetch_watermarks(&self.topic, 0, REQUEST_TIMEOUT) {
                 Ok((_, stable)) if stable >= end => return Ok(()),
                 Ok((_, stable)) => tracing::debug!(stable, end, "an open transaction hides the end of the state"),
-                Err(error) => tracing::warn!(%error, "read the end of the state"),
+                Err(error) => tracing::warn!("read the end of the state: {error}"),
             }
             if deadline.has_passed() {
                 return Err(format!("topic {:?}: an open transaction hides its end", self.topic));

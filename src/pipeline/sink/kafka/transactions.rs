@@ -306,7 +306,7 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka producer");
+        tracing::warn!(reason, "Kafka producer: {error}");
     }
 }
 

@@ -3,6 +3,7 @@
 //! The file may be read by anybody at any time (`incident_events` by position, `dead_letters`); only one daemon writes,
 //! which a lock on the file beside it makes sure. A second writer of single rows is `CommandLog`.
 
+mod archive;
 mod command_log;
 mod commit;
 mod retention;
@@ -19,6 +20,7 @@ use rusqlite::Connection;
 use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::sink::{CommitError, Committed, Epoch, EpochSink, Removed, RestoreError};
 
+pub use archive::{ArchiveReadError, IncidentArchive};
 pub use command_log::{CommandLog, CommandLogError, LoggedCommand};
 pub use schema::{OpenError, lock_file, open_read_only};
 

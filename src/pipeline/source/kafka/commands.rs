@@ -69,7 +69,12 @@ fn follow(
             Some(Ok(message)) => message,
             Some(Err(error)) if error.rdkafka_error_code() == Some(Code::AutoOffsetReset) => {
                 // Expired commands were orders for a past that nobody can act on any more.
-                tracing::error!(topic = options.topic, next, "commands expired before they were read");
+                tracing::error!(
+                    topic = options.topic,
+                    next,
+                    "commands of {} expired before they were read",
+                    options.topic
+                );
                 next = 0;
                 consumer.seek(&options.topic, 0, Offset::Beginning, Duration::from_secs(5))?;
                 continue;
@@ -91,7 +96,12 @@ fn follow(
                     return Ok(());
                 }
             }
-            Err(error) => tracing::warn!(topic = options.topic, offset, %error, "a record is no command"),
+            Err(error) => tracing::warn!(
+                topic = options.topic,
+                offset,
+                "record {offset} of {} is no command: {error}",
+                options.topic
+            ),
         }
     }
     Ok(())

@@ -113,12 +113,12 @@ impl ClientContext for Health {
                     *latest = Some(snapshot);
                 }
             }
-            Err(error) => tracing::warn!(%error, "the statistics of the Kafka client cannot be read"),
+            Err(error) => tracing::warn!("the statistics of the Kafka client cannot be read: {error}"),
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka client");
+        tracing::warn!(reason, "Kafka client: {error}");
     }
 }
 

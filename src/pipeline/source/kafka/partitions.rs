@@ -67,7 +67,12 @@ impl Reader<'_> {
             let metadata = match consumer.fetch_metadata(Some(&topic.name), REQUEST_TIMEOUT) {
                 Ok(metadata) => metadata,
                 Err(error) => {
-                    tracing::warn!(source = self.options.name, topic = topic.name, %error, "read metadata");
+                    tracing::warn!(
+                        source = self.options.name,
+                        topic = topic.name,
+                        "metadata of {} cannot be read: {error}",
+                        topic.name
+                    );
                     return Ok(None);
                 }
             };
@@ -124,7 +129,8 @@ impl Reader<'_> {
 
     /// Gives each new lane a queue of its own, and tells the sequencer.
     fn give_queues(&mut self, consumer: &Arc<BaseConsumer<Health>>, lanes: Vec<Lane>) -> Result<(), Stop> {
-        tracing::info!(source = self.options.name, partitions = lanes.len(), "partitions taken");
+        let (source, partitions) = (&self.options.name, lanes.len());
+        tracing::info!(source, partitions, "source {source} reads {partitions} partitions");
         for lane in lanes {
             self.queues.push(self.queue_for(&lane, consumer)?);
             self.gauges.add(&lane);

@@ -81,7 +81,9 @@ impl<'a> Reader<'a> {
         let partitions = loop {
             match reader.look_for_partitions(&probe)? {
                 Some(partitions) => break partitions,
-                None => tracing::warn!(source = options.name, "no broker answers, trying again"),
+                None => {
+                    tracing::warn!(source = options.name, "source {}: no broker answers, trying again", options.name)
+                }
             }
         };
         close(probe);
@@ -225,7 +227,12 @@ impl<'a> Reader<'a> {
         };
         let time = lane::record_time(message.timestamp(), now);
         if !lane.advance(offset, time) {
-            tracing::warn!(partition = &*lane.name, offset, "a record came twice and was dropped");
+            tracing::warn!(
+                partition = &*lane.name,
+                offset,
+                "record {offset} of {} came twice and was dropped",
+                lane.name
+            );
             return false;
         }
         let at = RecordRef {
@@ -265,7 +272,9 @@ impl<'a> Reader<'a> {
                 tracing::error!(
                     partition = &*lane.name,
                     offset = lane.next,
-                    "the records to go on from are gone, going on with the oldest as configured"
+                    "{}: the records from {} on are gone, going on with the oldest as configured",
+                    lane.name,
+                    lane.next
                 );
                 lane.next = 0;
                 self.begin_anew(index, consumer)
