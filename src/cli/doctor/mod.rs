@@ -18,18 +18,19 @@ mod secrets;
 mod state;
 mod store;
 
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::doctor::checks::Check;
 use crate::cli::doctor::finding::{Finding, Level};
 use crate::cli::doctor::limits::Whose;
 use crate::cli::doctor::listener::Answer;
+use crate::cli::output::{self, Output, is_broken_pipe};
 use crate::cli::terminal;
 use crate::control::config::fault::Fault;
 use crate::control::config::{Config, Kafka, Loaded, Overrides, SourceKind, Store};
@@ -63,15 +64,6 @@ pub struct DoctorArgs {
     deny_warnings: bool,
 }
 
-/// How the result is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// One JSON array.
-    Json,
-}
-
 /// Runs every check. Exit code 0: no problem; 1: a problem, or a warning with `--deny-warnings`; 2: no such configuration.
 ///
 /// # Errors
@@ -95,11 +87,11 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let mut out = anstream::stdout().lock();
     let written = match args.output {
         Output::Text => report::as_text(&findings, &mut out),
-        Output::Json => writeln!(out, "{:#}", report::as_json(&findings)),
+        Output::Json => output::json(&report::as_json(&findings), &mut out),
     };
-    match written.and_then(|()| out.flush()) {
+    match written.and_then(|()| out.flush()).map_err(anyhow::Error::from) {
         // Whoever read the output, `head` for instance, has seen enough.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
+        Err(error) if !is_broken_pipe(&error) => return Err(error),
         _ => {}
     }
     let bound = if args.deny_warnings { Level::Warning } else { Level::Problem };
