@@ -266,10 +266,10 @@ fn start_engine(
 
 /// Opens the store's memory of incidents, and shows those that were resolved before this start.
 fn open_archive(config: &Config, index: &IncidentIndex, doors: &Doors) -> anyhow::Result<()> {
-    if let Some(archive) = store::open_archive(config)? {
+    if let Some(archive) = store::archive(config) {
         let ends = archive.newest_ends(RESOLVED_SHOWN).context("read resolved incidents")?;
         index.apply(&ends.into_iter().map(Arc::new).collect::<Vec<_>>());
-        let _ = doors.archive.set(Box::new(store::SqlArchive(Mutex::new(archive)))); // The daemon starts once.
+        let _ = doors.archive.set(Box::new(archive)); // The daemon starts once.
     }
     Ok(())
 }
