@@ -64,7 +64,7 @@ impl Start {
         let placement = load(&options, key, &mut restored, rekeys, &mut shards);
         let revisions = std::mem::take(&mut restored.revisions);
         let correlator = Correlator::new(revisions);
-        let seed = seed_of(&shards, &correlator);
+        let seed = seed_of(&shards, &correlator, wall);
         let positions = positions_of(&meta);
         let names = options.sources.iter().map(|source| source.name.clone()).collect();
         let known = |name: &str| counter::ALL.into_iter().find(|known| *known == name);
@@ -178,11 +178,13 @@ fn group_id(incident: u128, hash: u128) -> IncidentId {
     IncidentId(if incident == 0 { hash } else { incident })
 }
 
-fn seed_of(shards: &[Shard], correlator: &Correlator) -> Vec<Arc<IncidentEvent>> {
+/// The open incidents as they stood at the last durable epoch, whose time is all that is known of when they were told.
+fn seed_of(shards: &[Shard], correlator: &Correlator, wall: Timestamp) -> Vec<Arc<IncidentEvent>> {
     let mut seed: Vec<Arc<IncidentEvent>> = Vec::new();
     for shard in shards {
         seed.extend(shard.incidents().filter_map(|mut event| {
             event.revision = correlator.revision(event.incident_id);
+            event.committed_at = wall;
             (event.revision > 0).then(|| Arc::new(event))
         }));
     }

@@ -115,6 +115,20 @@ fn the_groups_of_a_flood_are_shown_with_their_right_totals() {
     assert!(std::fs::read_to_string(picture).unwrap().ends_with("</svg>\n"));
     daemon.scrape().assert_conserved();
     daemon.stop();
+
+    // What is known of quiet groups after a restart comes from the state; a stop loses nothing of it.
+    let daemon = home.start();
+    let output = text(&top(&url, &["--output", "json", "--limit", "1000"]));
+    let shown: Value = serde_json::from_str(&output).unwrap();
+    for group in shown["groups"].as_array().unwrap() {
+        let labels = name(group["group_labels"].as_object().unwrap().values().filter_map(Value::as_str));
+        let counts = (group["alerts"].as_u64().unwrap(), group["members"].as_u64().unwrap());
+        assert_eq!(expected.get(&labels), Some(&counts), "{labels:?}");
+    }
+    let open = shown["sample"]["open_incidents"].as_f64();
+    let firing = shown["groups"].as_array().unwrap().iter().filter(|group| group["status"] == "firing").count();
+    assert_eq!((firing > 0, Some(firing as f64)), (true, open), "{output}");
+    daemon.stop();
 }
 
 #[test]

@@ -73,10 +73,15 @@ fn row(buffer: &Buffer, y: u16, out: &mut String) {
         let Some(first) = buffer.cell((x, y)) else { return };
         let look = Look::of(first);
         let left = MARGIN + f64::from(x) * CELL.0;
-        if let Some(shape) = shape(first.symbol(), left, top, look.ink) {
-            ground(&look, left, top, 1, out);
-            out.push_str(&shape);
-            x += 1;
+        if shape_of(first.symbol()) {
+            let same = |at: &u16| {
+                buffer.cell((*at, y)).is_some_and(|cell| cell.symbol() == first.symbol() && Look::of(cell) == look)
+            };
+            let joins = matches!(first.symbol().chars().next(), Some('▁'..='█' | '─'));
+            let n_cells = if joins { (x..buffer.area.width).take_while(same).count().max(1) as u16 } else { 1 };
+            ground(&look, left, top, n_cells, out);
+            out.push_str(&shape(first.symbol(), n_cells, left, top, look.ink).unwrap_or_default());
+            x += n_cells;
             continue;
         }
         let mut text = String::new();
@@ -131,25 +136,28 @@ fn words(text: &str, look: &Look, left: f64, top: f64, out: &mut String) {
 }
 
 fn shape_of(symbol: &str) -> bool {
-    shape(symbol, 0.0, 0.0, INK).is_some()
+    shape(symbol, 1, 0.0, 0.0, INK).is_some()
 }
 
-/// Bars and frames, drawn.
-fn shape(symbol: &str, left: f64, top: f64, ink: &str) -> Option<String> {
+/// Bars and frames, drawn: equal ones beside each other as one, so that no line is seen between them.
+fn shape(symbol: &str, n_cells: u16, left: f64, top: f64, ink: &str) -> Option<String> {
     let (width, height) = CELL;
+    let all = width * f64::from(n_cells);
     let character = symbol.chars().next()?;
     let rect = |x: f64, y: f64, width: f64, height: f64| {
-        Some(format!("<rect x=\"{x:.1}\" y=\"{y:.2}\" width=\"{width:.1}\" height=\"{height:.2}\" fill=\"{ink}\"/>\n"))
+        Some(format!(
+            "<rect x=\"{x:.1}\" y=\"{y:.2}\" width=\"{width:.1}\" height=\"{height:.2}\" fill=\"{ink}\" shape-rendering=\"crispEdges\"/>\n"
+        ))
     };
     let path = |path: String| Some(format!("<path d=\"{path}\" fill=\"none\" stroke=\"{ink}\"/>\n"));
     let (middle, centre, right, bottom) = (top + height / 2.0, left + width / 2.0, left + width, top + height);
     match character {
         '▁'..='█' => {
             let part = height * f64::from(u32::from(character) - 0x2580) / 8.0;
-            rect(left, bottom - part, width, part)
+            rect(left, bottom - part, all, part)
         }
         '▉'..='▏' => rect(left, top + 4.0, width * f64::from(0x2590 - u32::from(character)) / 8.0, height - 8.0),
-        '─' => path(format!("M{left:.1} {middle:.1}H{right:.1}")),
+        '─' => path(format!("M{left:.1} {middle:.1}H{:.1}", left + all)),
         '│' => path(format!("M{centre:.1} {top:.1}V{bottom:.1}")),
         '╭' => path(format!("M{right:.1} {middle:.1}Q{centre:.1} {middle:.1} {centre:.1} {bottom:.1}")),
         '╮' => path(format!("M{left:.1} {middle:.1}Q{centre:.1} {middle:.1} {centre:.1} {bottom:.1}")),

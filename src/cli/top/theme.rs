@@ -74,7 +74,16 @@ impl Theme {
 
     /// The row that a key would open.
     pub(super) fn selected(self) -> Style {
-        Style::new().add_modifier(Modifier::REVERSED)
+        if self.colours {
+            Style::new().fg(Color::White).bg(Color::DarkGray).add_modifier(Modifier::BOLD)
+        } else {
+            Style::new().add_modifier(Modifier::REVERSED)
+        }
+    }
+
+    /// A word on a frame, which would take the frame's colour otherwise.
+    pub(super) fn title(self) -> Style {
+        self.coloured(Color::White).add_modifier(Modifier::BOLD)
     }
 
     /// A key in a list of keys.

@@ -29,7 +29,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, opened: &Opened, now: Time
         .border_style(theme.dim())
         .title_top(Line::from(vec![
             Span::styled(format!(" {} ", mark(group.status)), theme.status(group.status)),
-            Span::styled(format!("{} ", group.status.name()), theme.bold()),
+            Span::styled(format!("{} ", group.status.name()), theme.title()),
             Span::styled(format!("{} ", group.severity_max.name()), theme.severity(group.severity_max)),
         ]))
         .title_top(Line::from(Span::styled(format!(" {id} "), theme.label())).right_aligned());

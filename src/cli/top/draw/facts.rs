@@ -85,6 +85,7 @@ fn delay(source: &SourceDelay, theme: Theme) -> [Span<'_>; 3] {
     let (text, style) = match source.clock {
         None => ("-".to_owned(), theme.dim()),
         Some(_) if behind > BEHIND_SECONDS => (format!("-{}", seconds(behind)), theme.warning()),
+        Some(_) if behind < 0.05 => ("0.0 s".to_owned(), Style::new()),
         Some(_) => (format!("-{behind:.1} s"), Style::new()),
     };
     let name = excerpt(source.name.as_bytes(), NAME_MAX);

@@ -38,7 +38,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, theme: Theme) {
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
         .border_style(theme.accent())
-        .title_top(Line::from(Span::styled(" keys ", theme.bold())))
+        .title_top(Line::from(Span::styled(" keys ", theme.title())))
         .title_bottom(Line::from(Span::styled(" Esc closes ", theme.label())).right_aligned());
     frame.render_widget(Clear, at);
     frame.render_widget(Paragraph::new(lines).block(block), at);

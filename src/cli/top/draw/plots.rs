@@ -64,8 +64,8 @@ fn one(frame: &mut Frame<'_>, area: Rect, number: usize, plot: &Plot, theme: The
         .title_top(
             Line::from(Span::styled(format!(" {} ", plot.now), theme.bold().patch(theme.plot(number)))).right_aligned(),
         )
-        .title_bottom(Line::from(Span::styled(format!(" {seconds} s ago "), theme.dim())))
-        .title_bottom(Line::from(Span::styled(format!(" peak {} ", (plot.peak)(peak)), theme.dim())).right_aligned());
+        .title_bottom(Line::from(Span::styled(format!(" {seconds} s ago "), theme.label())))
+        .title_bottom(Line::from(Span::styled(format!(" peak {} ", (plot.peak)(peak)), theme.label())).right_aligned());
     let bar = |value: &Option<f64>| value.map(|value| (value * SCALE).round() as u64);
     let bars: Vec<Option<u64>> = plot.history.iter().map(bar).collect();
     // A plot of nothing has a height all the same.

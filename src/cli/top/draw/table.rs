@@ -63,7 +63,7 @@ struct Looks {
 }
 
 fn title(state: &State, theme: Theme) -> Line<'static> {
-    let mut spans = vec![Span::styled(" busiest groups ", theme.bold())];
+    let mut spans = vec![Span::styled(" busiest groups ", theme.title())];
     if state.typing.is_some() || state.filter.is_on() {
         let typed = excerpt(state.filter.text().as_bytes(), 60);
         spans.push(Span::styled(format!("/{typed}"), theme.accent()));
@@ -115,7 +115,7 @@ fn header(sort: Sort, wide: bool, theme: Theme) -> Row<'static> {
 }
 
 fn cells<'a>(group: &GroupStanding, looks: Looks, theme: Theme) -> Vec<Text<'a>> {
-    // Reversed video turns a colour into a ground on which the text is hard to read.
+    // On the ground of the selected row most colours are hard to read.
     let tint = |style: Style| if looks.is_selected { Style::new() } else { style };
     let right = |text: String, style: Style| Text::from(Span::styled(text, style)).right_aligned();
     let plain = Style::new();
@@ -130,7 +130,7 @@ fn cells<'a>(group: &GroupStanding, looks: Looks, theme: Theme) -> Vec<Text<'a>>
         right(span(looks.now - group.first_seen), plain),
     ];
     if looks.wide {
-        cells.insert(3, Text::from(Span::styled(bar(group.alerts_per_second, looks.fastest), tint(theme.plot(0)))));
+        cells.insert(3, Text::from(Span::styled(bar(group.alerts_per_second, looks.fastest), theme.plot(0))));
         let rule = excerpt(group.rule.as_bytes(), usize::from(RULE_WIDTH));
         cells.push(Text::from(Span::styled(rule, tint(theme.label()))));
     }
