@@ -9,6 +9,7 @@ mod person;
 mod picture;
 mod scene;
 mod svg;
+mod ticks;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write};
