@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::program::tidegate;
 
-/// The record of one line of a scenario that is no configuration: further arguments of `replay`, in the first line.
+/// A configuration may begin with a line like this: further arguments of `replay` for its picture.
 const ARGUMENTS: &str = "# replay: ";
 
 fn root() -> &'static Path {
