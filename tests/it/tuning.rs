@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::program::tidegate;
 
-/// The record of one line of a scenario that is no configuration: further arguments of `replay`, in the first line.
+/// A configuration may begin with a line like this: further arguments of `replay` for its picture.
 const ARGUMENTS: &str = "# replay: ";
 
 fn root() -> &'static Path {
@@ -152,7 +152,7 @@ fn every_block_of_the_guides_can_be_used() {
             n_json += 1;
         }
     }
-    assert!(n_yaml >= 3 && n_json >= 1, "{n_yaml} blocks of YAML, {n_json} of JSON");
+    assert!(n_yaml >= 1 && n_json >= 1, "{n_yaml} blocks of YAML, {n_json} of JSON");
 }
 
 #[test]

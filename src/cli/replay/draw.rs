@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::cli::replay::flags::{self, FLAG, Flag, Placed};
 use crate::cli::replay::scene::{Group, Incident, Lane, Mark, Scene, Span, Window, end_words};
 use crate::cli::replay::svg::{Anchor, Svg};
+use crate::cli::replay::ticks::{clock, rounded, step_of};
 use crate::control::config::duration::show;
 use crate::model::incident::{EventKind, EventReason};
 use crate::model::time::{Millis, Timestamp};
@@ -25,6 +26,9 @@ const SETTINGS_CHARACTERS: usize = 78;
 const SETTINGS_LINES: usize = 3;
 /// Characters of a lane's or a group's label.
 const LABEL_CHARACTERS: usize = 18;
+
+/// The flags of a row of incidents, and the levels that they take.
+type Row = (Vec<Placed>, usize);
 
 /// What stands above the picture.
 pub(super) struct Head {
@@ -110,8 +114,7 @@ impl Canvas<'_> {
         self.y += 8.0;
         let top = self.y;
         let scene = self.scene;
-        let heights: Vec<(Vec<(Vec<Placed>, usize)>, f64)> =
-            scene.groups.iter().map(|group| self.measure(group)).collect();
+        let heights: Vec<(Vec<Row>, f64)> = scene.groups.iter().map(|group| self.measure(group)).collect();
         let bottom = top + heights.iter().map(|(_, height)| height).sum::<f64>();
         self.grid(top, bottom);
         for (group, (rows, height)) in scene.groups.iter().zip(&heights) {
@@ -132,17 +135,15 @@ impl Canvas<'_> {
     }
 
     /// Flags of each row, and the height of the group.
-    fn measure(&self, group: &Group) -> (Vec<(Vec<Placed>, usize)>, f64) {
+    fn measure(&self, group: &Group) -> (Vec<Row>, f64) {
         let mut rows = Vec::new();
         let mut height = 8.0 + group.lanes.len() as f64 * LANE;
         for row in 0..group.n_rows {
             let mut flags = Vec::new();
             for incident in group.incidents.iter().filter(|incident| incident.row == row) {
                 for event in &incident.events {
-                    let later = (event.record_time > self.scene.axis.1).then(|| {
-                        let lag = (event.record_time - self.scene.axis.0).0;
-                        show(Millis(rounded(lag)))
-                    });
+                    let later = (event.record_time > self.scene.axis.1)
+                        .then(|| show(rounded(event.record_time - self.scene.axis.0)));
                     flags.push(Flag::new(self.x(event.record_time), event, later.as_deref()));
                 }
             }
@@ -176,7 +177,7 @@ impl Canvas<'_> {
         }
     }
 
-    fn group(&mut self, group: &Group, rows: &[(Vec<Placed>, usize)]) {
+    fn group(&mut self, group: &Group, rows: &[Row]) {
         let label = if group.label.is_empty() { "all" } else { &group.label };
         let mut bars = Vec::new();
         let mut y = self.y;
@@ -258,7 +259,8 @@ impl Canvas<'_> {
         let Some(words) = end_words(window, rule) else { return };
         let to = self.x(window.span.1);
         let silent = words.starts_with("gap");
-        let from = if silent { self.x(window.silent_from.max(told)) } else { self.x(window.span.0) + 10.0 };
+        let name_until = self.x(window.span.0) + 14.0;
+        let from = if silent { self.x(window.silent_from.max(told)).max(name_until) } else { name_until };
         let width = words.chars().count() as f64 * 5.0 + 5.0;
         if to - from < width + 2.0 {
             return;
@@ -377,58 +379,4 @@ fn symbol(mark: Mark) -> &'static str {
         Mark::Resolved => "resolved",
         Mark::Idle => "idle",
     }
-}
-
-const SECOND: i64 = 1_000;
-const MINUTE: i64 = 60 * SECOND;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
-
-/// Distance of the ticks: the first with which their texts do not touch.
-fn step_of(length: Millis, width: f64) -> i64 {
-    const STEPS: [i64; 18] = [
-        SECOND,
-        2 * SECOND,
-        5 * SECOND,
-        10 * SECOND,
-        20 * SECOND,
-        30 * SECOND,
-        MINUTE,
-        2 * MINUTE,
-        5 * MINUTE,
-        10 * MINUTE,
-        20 * MINUTE,
-        30 * MINUTE,
-        HOUR,
-        2 * HOUR,
-        6 * HOUR,
-        12 * HOUR,
-        DAY,
-        7 * DAY,
-    ];
-    let fits = |step: &i64| *step as f64 / length.0.max(1) as f64 * width >= if *step < MINUTE { 54.0 } else { 38.0 };
-    STEPS.into_iter().find(fits).unwrap_or((length.0 / 5).max(1))
-}
-
-/// A tick: the time of day, with as much of it as the distance needs; the day where days are counted.
-fn clock(at: Timestamp, step: i64) -> String {
-    let text = at.to_string();
-    let Some((date, time)) = text.split_once('T') else { return text };
-    let part = match step {
-        step if step >= DAY => date.get(5..),
-        step if step >= MINUTE => time.get(..5),
-        _ => time.get(..8),
-    };
-    part.unwrap_or(&text).to_owned()
-}
-
-/// A length with its two largest units.
-fn rounded(millis: i64) -> i64 {
-    let unit = match millis {
-        length if length >= DAY => HOUR,
-        length if length >= HOUR => MINUTE,
-        length if length >= MINUTE => SECOND,
-        _ => 1,
-    };
-    millis / unit * unit
 }

@@ -9,6 +9,7 @@ mod person;
 mod picture;
 mod scene;
 mod svg;
+mod ticks;
 
 use std::collections::BTreeMap;
 use std::fs::File;

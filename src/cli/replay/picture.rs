@@ -64,7 +64,7 @@ impl Picture {
         Self {
             exchange: Exchange::new(options.clone(), HashKey::FIXED, Arc::default(), false),
             options,
-            clock: Timestamp::MIN,
+            clock: Timestamp(0), // Where a file without any times is drawn.
             n_records: 0,
             alerts: BTreeMap::new(),
             events: Vec::new(),
