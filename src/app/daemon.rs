@@ -240,7 +240,7 @@ fn start_engine(
     readers.index.apply(&from.seed);
     open_archive(config, &readers.index, doors)?;
     begin_with_zero(metrics, config.sources.iter().map(|source| source.name.as_str()));
-    metrics.publish(|metrics| totals(metrics, &from.builder.summary(), &source_names(config)));
+    metrics.publish(|metrics| totals(metrics, &from.summary(), &source_names(config)));
     let (incidents, seconds) = (from.seed.len(), begun.elapsed().as_secs_f64());
     tracing::info!(incidents, seconds, "state restored: {incidents} incidents in {seconds:.1} s");
     let mut sources = Sources::start(config, &from.positions, metrics)?;

@@ -131,8 +131,8 @@ pub(super) fn span(span: Millis) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match seconds {
         ..60 => format!("{seconds}s"),
-        ..3_600 => format!("{minutes}m{}s", seconds % 60),
-        ..86_400 => format!("{hours}h{}m", minutes % 60),
+        60..3_600 => format!("{minutes}m{}s", seconds % 60),
+        3_600..86_400 => format!("{hours}h{}m", minutes % 60),
         _ => format!("{days}d{}h", hours % 24),
     }
 }

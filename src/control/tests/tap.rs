@@ -30,7 +30,7 @@ async fn lines(body: &mut Body) -> Vec<Value> {
     let Some(frame) = body.frame().await else { return Vec::new() };
     let bytes = frame.unwrap().into_data().unwrap();
     assert_eq!(bytes.last(), Some(&b'\n'), "lines are whole");
-    bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| read(line)).collect()
+    bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(read).collect()
 }
 
 fn read(line: &[u8]) -> Value {
