@@ -105,15 +105,16 @@ fn places_that_cannot_be_used() {
         ("dlq_without_a_store", said(at, &["dlq", "list", "--data-dir", &path("none")])),
         ("incidents_without_a_store", said(at, &["incident", "list", "--data-dir", &path("none")])),
     ];
-    let stores: [(&str, &str, &dyn Fn(&Path)); 3] = [
-        ("state_of_a_newer_version", "newer", &|file| {
+    type Prepare = fn(&Path);
+    let stores: [(&str, &str, Prepare); 3] = [
+        ("state_of_a_newer_version", "newer", |file| {
             let sql = "PRAGMA application_id = 0x74696465; PRAGMA user_version = 99; CREATE TABLE x (y)";
             Connection::open(file).unwrap().execute_batch(sql).unwrap();
         }),
-        ("state_of_another_program", "foreign", &|file| {
+        ("state_of_another_program", "foreign", |file| {
             Connection::open(file).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
         }),
-        ("state_that_is_damaged", "damaged", &|file| {
+        ("state_that_is_damaged", "damaged", |file| {
             std::fs::write(file, "once upon a time ".repeat(1_000)).unwrap();
         }),
     ];

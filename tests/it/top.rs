@@ -116,8 +116,13 @@ fn the_groups_of_a_flood_are_shown_with_their_right_totals() {
     daemon.scrape().assert_conserved();
     daemon.stop();
 
-    // What is known of quiet groups after a restart comes from the state; a stop loses nothing of it.
+    a_restart_loses_nothing_of_it(&home, &expected);
+}
+
+/// What is known of quiet groups after a restart comes from the state; a stop loses nothing of it.
+fn a_restart_loses_nothing_of_it(home: &Home, expected: &BTreeMap<BTreeSet<String>, (u64, u64)>) {
     let daemon = home.start();
+    let url = format!("http://{}", home.address());
     let output = text(&top(&url, &["--output", "json", "--limit", "1000"]));
     let shown: Value = serde_json::from_str(&output).unwrap();
     for group in shown["groups"].as_array().unwrap() {

@@ -291,8 +291,11 @@ impl Replay {
 
 /// The rules and the identity of the configuration, one file as the only source.
 fn replay_options(config: &Config) -> Options {
-    let identity = config.pipeline.sources.first().map(|source| source.identity.clone()).unwrap_or_default();
-    let source = SourceOptions { identity, time: RecordTime::Payload, ..SourceOptions::named("replay") };
+    let first = config.pipeline.sources.first();
+    let identity = first.map(|source| source.identity.clone()).unwrap_or_default();
+    let resend_interval = first.and_then(|source| source.resend_interval);
+    let time = RecordTime::Payload;
+    let source = SourceOptions { identity, resend_interval, time, ..SourceOptions::named("replay") };
     Options { decoders: 1, shards: 1, sources: vec![source].into(), ..config.pipeline.clone() }
 }
 
