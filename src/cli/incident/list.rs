@@ -129,10 +129,10 @@ pub(super) fn labels(incident: &IncidentEvent) -> String {
 pub(super) fn span(span: Millis) -> String {
     let seconds = span.0.max(0) / 1_000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
-    match seconds {
-        ..60 => format!("{seconds}s"),
-        ..3_600 => format!("{minutes}m{}s", seconds % 60),
-        ..86_400 => format!("{hours}h{}m", minutes % 60),
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m{}s", seconds % 60),
+        (0, _, _) => format!("{hours}h{}m", minutes % 60),
         _ => format!("{days}d{}h", hours % 24),
     }
 }
