@@ -49,6 +49,9 @@ fn fails(folder: &Path, words: &[&str]) -> String {
     lines.join("\n")
 }
 
+/// Puts a file there before it is looked at.
+type Prepare<'a> = &'a dyn Fn(&Path);
+
 #[test]
 fn configurations_that_cannot_be_used() {
     let folder = tempfile::tempdir().unwrap();
@@ -178,7 +181,8 @@ fn a_daemon_that_does_not_do_what_is_asked() {
 fn a_cluster_that_does_not_answer() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody listens at the port of RFC 863 nowadays; a free one could become that of another test's daemon.
+    let closed = "127.0.0.1:9";
     let config = at.join("kafka.yaml").display().to_string();
     std::fs::write(&config, format!("store: kafka\nkafka: {{brokers: [\"{closed}\"]}}\nsources: []\n")).unwrap();
     let ask = |words: &[&str]| said(at, &[words, &["--config", &config]].concat());
