@@ -49,9 +49,6 @@ fn fails(folder: &Path, words: &[&str]) -> String {
     lines.join("\n")
 }
 
-/// Puts a file there before it is looked at.
-type Prepare<'a> = &'a dyn Fn(&Path);
-
 #[test]
 fn configurations_that_cannot_be_used() {
     let folder = tempfile::tempdir().unwrap();
