@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde::Deserialize;
 
 /// A broker answers a waiting fetch every 500 ms; four missed answers mean that nothing is known of its partitions.
@@ -118,6 +118,10 @@ impl ClientContext for Health {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // Everything is read: no trouble, and said anew each time that it is so.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         tracing::warn!(reason, "Kafka client: {error}");
     }
 }
