@@ -8,6 +8,7 @@ use tidegate::model::alert::Format;
 use tidegate::pipeline::decode::Reject;
 
 const DOCTOR: &str = include_str!("../../docs/doctor.md");
+const OPERATING: &str = include_str!("../../docs/operating.md");
 const HTTP: &str = include_str!("../../docs/http.md");
 const METRICS: &str = include_str!("../../docs/metrics.md");
 const WIRE_FORMATS: &str = include_str!("../../docs/wire-formats.md");
@@ -67,5 +68,26 @@ fn the_page_on_http_names_every_path() {
     let doors = list(Part::Public).into_iter().filter(|(method, path)| *method == Method::POST && is_door(path));
     for (_, path) in doors {
         assert!(WIRE_FORMATS.contains(&format!("`POST {path}`")), "{path}");
+    }
+}
+
+/// What the operating guide says of a message is about one that was produced on purpose: here, or by the broker tests.
+#[test]
+fn every_message_of_the_operating_guide_was_produced() {
+    let folder = |path: &str| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let produced: String = folder("tests/it/snapshots")
+        .chain(folder("tests/broker/snapshots"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let (_, table) = OPERATING.split_once("## What each message means").unwrap();
+    let rows: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")).collect();
+    assert!(rows.len() > 15, "{rows:?}");
+    for row in rows {
+        // A message with code marks of its own stands between two.
+        let (message, _) = match row.strip_prefix("` ") {
+            Some(rest) => rest.split_once(" ``").unwrap(),
+            None => row.split_once('`').unwrap(),
+        };
+        assert!(produced.contains(message), "no test produced this message: {message}");
     }
 }
