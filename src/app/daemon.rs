@@ -228,7 +228,9 @@ fn start_engine(
     metrics.observe(Metric::RestoreDuration, &[], begun.elapsed().as_secs_f64());
     index.apply(&from.seed);
     open_archive(config, &index, doors)?;
-    metrics.publish(|metrics| totals(metrics, &from.builder.summary(), &source_names(config)));
+    let mut summary = from.builder.summary();
+    from.shards.iter().for_each(|shard| summary.tally.add(&shard.tally()));
+    metrics.publish(|metrics| totals(metrics, &summary, &source_names(config)));
     let (incidents, seconds) = (from.seed.len(), begun.elapsed().as_secs_f64());
     tracing::info!(incidents, seconds, "state restored: {incidents} incidents in {seconds:.1} s");
     let mut sources = Sources::start(config, &from.positions, metrics)?;

@@ -42,7 +42,7 @@ pub(super) fn bytes(n: f64) -> String {
 
 /// How long something takes or lies behind, seconds.
 pub(super) fn seconds(seconds: f64) -> String {
-    if seconds < 1.0 && seconds >= 0.0005 {
+    if (0.0005..1.0).contains(&seconds) {
         format!("{:.0} ms", seconds * 1_000.0)
     } else if seconds < 60.0 {
         format!("{:.1} s", seconds.max(0.0))
@@ -90,7 +90,7 @@ mod tests {
         for (n, expected) in [(0.0, "0"), (1_204.4, "1,204"), (9_999_999.0, "9,999,999"), (12_340_000.0, "12.3M")] {
             check(count(n), expected);
         }
-        for (n, expected) in [(0.0, "0"), (0.04, "0"), (3.14, "3.1"), (99.94, "99.9"), (31_415.9, "31,416")] {
+        for (n, expected) in [(0.0, "0"), (0.04, "0"), (3.12, "3.1"), (99.94, "99.9"), (31_415.9, "31,416")] {
             check(rate(n), expected);
         }
         for (n, expected) in [(0.0, "0 B"), (999.0, "999 B"), (1_000.0, "1.0 KiB"), (88.0 * 1_048_576.0, "88.0 MiB")] {

@@ -80,15 +80,12 @@ fn live(mut screen: Screen, mut state: State, feed: &Feed, stop: &AtomicBool, th
     Ok(())
 }
 
+/// A change of size, as everything else that is no key, is seen by the next drawing.
 fn take_event(state: &mut State, event: &Event) {
-    match event {
-        Event::Key(key) => {
-            if let Some(action) = keys::action(*key, state.typing.is_some()) {
-                state.act(action);
-            }
-        }
-        // A change of size is seen by the next drawing.
-        _ => {}
+    if let Event::Key(key) = event
+        && let Some(action) = keys::action(*key, state.typing.is_some())
+    {
+        state.act(action);
     }
 }
 
