@@ -12,8 +12,9 @@ use anyhow::Context as _;
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::app::bridge::{BridgeOptions, HttpBridge};
+use crate::app::credentials::tell_expiry;
 use crate::app::doors::Doors;
-use crate::app::publish::{publisher, totals};
+use crate::app::publish::{Readers, begin_with_zero, publisher, totals};
 use crate::app::reload::{Order, Reloader};
 use crate::app::sources::Sources;
 use crate::app::upkeep::Upkeep;
@@ -21,6 +22,7 @@ use crate::app::{engine, store};
 use crate::control::busiest::Busiest;
 use crate::control::config::reload::Live;
 use crate::control::config::{Config, Overrides};
+use crate::control::feed::Feed;
 use crate::control::index::IncidentIndex;
 use crate::control::intake::{Admission, IntakeOptions};
 use crate::control::pulse::Pulse;
@@ -31,6 +33,7 @@ use crate::metrics::{Metric, Metrics, config_hash_value};
 use crate::model::time::{Clock as _, Stopwatch, SystemClock};
 use crate::pipeline::options::{Options, SourceOptions};
 use crate::pipeline::run::{Outside, RunError, Running, start};
+use crate::pipeline::tap::Tap;
 
 /// Resolved incidents kept for readers; unresolved ones are all kept.
 const RESOLVED_KEPT: usize = 10_000;
@@ -65,7 +68,9 @@ impl Daemon {
         let index = Arc::new(IncidentIndex::new(RESOLVED_KEPT));
         let busiest = Arc::new(Busiest::default());
         let pulse = Arc::new(Pulse::default());
+        let feed = Arc::new(Feed::default());
         let doors = Arc::new(Doors::default());
+        let tap = Arc::new(Tap::default());
         let servers = Arc::new(Mutex::new(Vec::new()));
         let (orders, inbox) = bounded(ORDERS);
         let live = Live::new(config.clone(), overrides);
@@ -75,6 +80,7 @@ impl Daemon {
             index: index.clone(),
             archive: doors.clone(),
             busiest: busiest.clone(),
+            feed: feed.clone(),
             pulse: pulse.clone(),
             board: board.clone(),
             samples: Default::default(),
@@ -83,11 +89,14 @@ impl Daemon {
             commands: doors.clone(),
             reload: reloader.clone(),
             clock: Box::new(SystemClock),
+            tap: tap.clone(),
         });
         let (address, admin_address) = listen(&config, &control, &servers)?;
+        tell_expiry(&config, &metrics);
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
-        let (running, sources) = start_engine(&config, &metrics, index, busiest, &doors)?;
+        let readers = Readers { index, busiest, feed };
+        let (running, sources) = start_engine(&config, &metrics, readers, &doors, tap)?;
         let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config));
         let (alive, ended) = bounded::<()>(0);
         let thread = std::thread::Builder::new().name("engine".to_owned());
@@ -142,6 +151,8 @@ impl Daemon {
         let _ = self.orders.send(Order::Stop); // An engine that is gone has ended already.
         let engine = self.engine;
         let ended = tokio::task::spawn_blocking(move || engine.join()).await;
+        self.control.metrics.set(Metric::Ready, &[], 0.0); // Nobody looks any more who could say so.
+        self.control.feed.close(); // Streams would last for the whole grace.
         let servers = std::mem::take(&mut *self.servers.lock().unwrap_or_else(PoisonError::into_inner));
         for server in servers {
             server.shut_down(HTTP_GRACE).await;
@@ -218,19 +229,18 @@ pub(super) fn tell_configuration(config: &Config, metrics: &Metrics, board: &Sta
 fn start_engine(
     config: &Config,
     metrics: &Metrics,
-    index: Arc<IncidentIndex>,
-    busiest: Arc<Busiest>,
+    readers: Readers,
     doors: &Arc<Doors>,
+    tap: Arc<Tap>,
 ) -> anyhow::Result<(Running, Sources)> {
     let begun = Stopwatch::start();
     let mut sink = store::open_sink(config, metrics)?;
     let from = engine::restore(sink.as_mut(), options_of(config))?;
     metrics.observe(Metric::RestoreDuration, &[], begun.elapsed().as_secs_f64());
-    index.apply(&from.seed);
-    open_archive(config, &index, doors)?;
-    let mut summary = from.builder.summary();
-    from.shards.iter().for_each(|shard| summary.tally.add(&shard.tally()));
-    metrics.publish(|metrics| totals(metrics, &summary, &source_names(config)));
+    readers.index.apply(&from.seed);
+    open_archive(config, &readers.index, doors)?;
+    begin_with_zero(metrics, config.sources.iter().map(|source| source.name.as_str()));
+    metrics.publish(|metrics| totals(metrics, &from.summary(), &source_names(config)));
     let (incidents, seconds) = (from.seed.len(), begun.elapsed().as_secs_f64());
     tracing::info!(incidents, seconds, "state restored: {incidents} incidents in {seconds:.1} s");
     let mut sources = Sources::start(config, &from.positions, metrics)?;
@@ -246,19 +256,20 @@ fn start_engine(
         inputs: std::mem::take(&mut sources.inputs),
         sink,
         clock: Arc::new(SystemClock),
-        watched: busiest.watched(),
-        on_commit: publisher(metrics.clone(), index, busiest, source_names(config)),
+        watched: readers.busiest.watched(),
+        on_commit: publisher(metrics.clone(), readers, source_names(config)),
         refusing,
+        tap,
     };
     Ok((start(from, outside, None), sources))
 }
 
 /// Opens the store's memory of incidents, and shows those that were resolved before this start.
 fn open_archive(config: &Config, index: &IncidentIndex, doors: &Doors) -> anyhow::Result<()> {
-    if let Some(archive) = store::open_archive(config)? {
+    if let Some(archive) = store::archive(config) {
         let ends = archive.newest_ends(RESOLVED_SHOWN).context("read resolved incidents")?;
         index.apply(&ends.into_iter().map(Arc::new).collect::<Vec<_>>());
-        let _ = doors.archive.set(Box::new(store::SqlArchive(Mutex::new(archive)))); // The daemon starts once.
+        let _ = doors.archive.set(Box::new(archive)); // The daemon starts once.
     }
     Ok(())
 }

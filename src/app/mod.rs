@@ -2,12 +2,12 @@
 //!
 //! `daemon` starts and stops everything; `engine` runs the pipeline and exchanges it at a reload; `store` and `sources`
 //! open what the configuration names; `publish` hands durable epochs to readers, metrics and `announce`, which tells the log;
-//! `log` is where that goes; `bridge` joins HTTP to the
-//! pipeline; `upkeep` is what has to be done some times a second: gauges, status, and through
-//! `systemd` the watchdog, through `turns` the log.
+//! `log` is where that goes; `bridge` joins HTTP to the pipeline; `credentials` tells when certificates expire; `upkeep` is
+//! what has to be done some times a second: gauges, status, and through `systemd` the watchdog, through `turns` the log.
 
 mod announce;
 pub mod bridge;
+mod credentials;
 pub mod daemon;
 mod doors;
 mod engine;
@@ -15,7 +15,7 @@ pub mod log;
 mod publish;
 mod reload;
 mod sources;
-mod store;
+pub(crate) mod store;
 mod systemd;
 mod turns;
 mod upkeep;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::app::announce::Announcer;
 use crate::control::busiest::Busiest;
+use crate::control::feed::Feed;
 use crate::control::index::IncidentIndex;
 use crate::metrics::{Metric, Metrics};
 use crate::model::incident::IncidentEvent;
@@ -13,13 +14,16 @@ use crate::pipeline::outcome::Outcome;
 use crate::pipeline::run::OnCommit;
 use crate::pipeline::sink::Epoch;
 
+/// Who reads what has become durable.
+pub(super) struct Readers {
+    pub(super) index: Arc<IncidentIndex>,
+    pub(super) busiest: Arc<Busiest>,
+    pub(super) feed: Arc<Feed>,
+}
+
 /// Makes the hook that the pipeline calls for every durable epoch.
-pub(super) fn publisher(
-    metrics: Metrics,
-    index: Arc<IncidentIndex>,
-    busiest: Arc<Busiest>,
-    source_names: Vec<String>,
-) -> OnCommit {
+pub(super) fn publisher(metrics: Metrics, readers: Readers, source_names: Vec<String>) -> OnCommit {
+    let Readers { index, busiest, feed } = readers;
     let mut announcer = Announcer::default();
     Box::new(move |epoch: &Epoch, attached: &Attached| {
         let events: Vec<Arc<IncidentEvent>> = epoch.incidents.iter().map(|record| record.event.clone()).collect();
@@ -33,6 +37,8 @@ pub(super) fn publisher(
             consumed(metrics, attached, &source_names);
             results(metrics, epoch, attached);
         });
+        // Last: whoever is woken finds everything above.
+        feed.publish(epoch.number, &epoch.incidents);
     })
 }
 
@@ -58,6 +64,19 @@ pub(super) fn totals(metrics: &Metrics, summary: &Summary, source_names: &[Strin
     metrics.set(Metric::OpenIncidents, &[], summary.tally.open_incidents as f64);
     metrics.set(Metric::LiveFingerprints, &[], summary.tally.fingerprints as f64);
     metrics.set(Metric::StateBytes, &[], summary.state_bytes as f64);
+    metrics.set(Metric::StateLogBytes, &[], summary.state_log_bytes as f64);
+    if let Some(at) = summary.swept_at {
+        metrics.set(Metric::StateSweepTimestamp, &[], at.0 as f64 / 1_000.0);
+    }
+}
+
+/// Counters by source and reason begin with 0: what first shows with a value is no increase to Prometheus.
+pub(super) fn begin_with_zero<'a>(metrics: &Metrics, source_names: impl Iterator<Item = &'a str>) {
+    for name in source_names {
+        for reason in Reject::ALL {
+            metrics.add(Metric::DeadLetters, &[name, reason.name()], 0);
+        }
+    }
 }
 
 fn consumed(metrics: &Metrics, attached: &Attached, source_names: &[String]) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Sender, bounded};
 
+use crate::app::credentials::tell_expiry;
 use crate::app::daemon::{options_of, server_options, tell_configuration};
 use crate::control::api::Reload;
 use crate::control::config::reload::Live;
@@ -64,6 +65,7 @@ impl Reloader {
             self.orders.send(Order::Exchange(options_of(&config), done)).map_err(gone)?;
             wait.recv_timeout(PATIENCE).map_err(|_| "the new rules are not in force yet: see the log".to_owned())?;
         }
+        tell_expiry(&config, &self.metrics);
         tell_configuration(&config, &self.metrics, &self.board);
         let changed = if outcome.changed.is_empty() { "nothing".to_owned() } else { outcome.changed.join(", ") };
         tracing::info!(changed, "configuration reloaded, changed: {changed}");

@@ -1,5 +1,6 @@
 //! Opens the store that the configuration names: the sink of epochs, and the command log beside it.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
@@ -12,7 +13,7 @@ use crate::model::{IncidentEvent, IncidentId};
 use crate::pipeline::command::Command;
 use crate::pipeline::sink::EpochSink;
 use crate::pipeline::sink::kafka::{self, KafkaSink};
-use crate::pipeline::sink::sqlite::{CommandLog, IncidentArchive, SqliteOptions, SqliteSink};
+use crate::pipeline::sink::sqlite::{ArchiveReadError, CommandLog, IncidentArchive, SqliteOptions, SqliteSink};
 use crate::pipeline::source::kafka::commands::CommandWriter;
 
 /// Name of the command log among the sources; no source of the configuration may have it.
@@ -23,12 +24,12 @@ pub(super) fn open_sink(config: &Config, metrics: &Metrics) -> anyhow::Result<Bo
     match &config.store {
         Store::Sqlite { file } => {
             std::fs::create_dir_all(&config.data_dir)
-                .with_context(|| format!("create data folder {}", config.data_dir.display()))?;
+                .with_context(|| format!("create data folder {} (data_dir, --data-dir)", config.data_dir.display()))?;
             let mut options = SqliteOptions::new(file.clone());
             options.incident_retention = config.retention.incidents;
             options.dead_letter_retention = config.retention.dead_letters;
             options.dead_letter_bytes = config.retention.dead_letters_size;
-            let sink = SqliteSink::open(options).with_context(|| format!("open store {}", file.display()))?;
+            let sink = SqliteSink::open(options).context("open store")?;
             Ok(Box::new(sink))
         }
         Store::Kafka => {
@@ -42,7 +43,7 @@ pub(super) fn open_sink(config: &Config, metrics: &Metrics) -> anyhow::Result<Bo
 pub(super) fn open_commands(config: &Config) -> anyhow::Result<Box<dyn Commands>> {
     match &config.store {
         Store::Sqlite { file } => {
-            let log = CommandLog::open(file).with_context(|| format!("open command log in {}", file.display()))?;
+            let log = CommandLog::open(file).context("open command log")?;
             Ok(Box::new(SqlCommands(Mutex::new(log))))
         }
         Store::Kafka => {
@@ -53,29 +54,41 @@ pub(super) fn open_commands(config: &Config) -> anyhow::Result<Box<dyn Commands>
 }
 
 /// What the store remembers of incidents; none for a topic, which cannot be searched by incident.
-pub(super) fn open_archive(config: &Config) -> anyhow::Result<Option<IncidentArchive>> {
+pub(super) fn archive(config: &Config) -> Option<SqlArchive> {
     match &config.store {
-        Store::Sqlite { file } => {
-            let archive = IncidentArchive::open(file);
-            archive.map(Some).with_context(|| format!("open incidents in {}", file.display()))
-        }
-        Store::Kafka => Ok(None),
+        Store::Sqlite { file } => Some(SqlArchive { file: file.clone() }),
+        Store::Kafka => None,
     }
 }
 
-/// The archive for HTTP: its connection is for one thread at a time, and few ask.
-pub(super) struct SqlArchive(pub(super) Mutex<IncidentArchive>);
+/// The archive of the embedded store. Opened anew for every question: few ask, and a connection that stayed would keep
+/// SQLite from putting its log into the file at a stop.
+pub(super) struct SqlArchive {
+    file: PathBuf,
+}
+
+impl SqlArchive {
+    /// The events with which the newest incidents ended.
+    pub(super) fn newest_ends(&self, limit: usize) -> Result<Vec<IncidentEvent>, ArchiveError> {
+        self.ask(|archive| archive.newest_ends(limit))
+    }
+
+    fn ask<T>(
+        &self,
+        question: impl FnOnce(&IncidentArchive) -> Result<T, ArchiveReadError>,
+    ) -> Result<T, ArchiveError> {
+        let archive = IncidentArchive::open(&self.file).map_err(|error| ArchiveError(error.to_string()))?;
+        question(&archive).map_err(|error| ArchiveError(error.to_string()))
+    }
+}
 
 impl Archive for SqlArchive {
     fn newest(&self, id: IncidentId) -> Result<Option<IncidentEvent>, ArchiveError> {
-        let archive = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        archive.newest(id).map_err(|error| ArchiveError(error.to_string()))
+        self.ask(|archive| archive.newest(id))
     }
 
     fn steps(&self, id: IncidentId) -> Result<Steps, ArchiveError> {
-        let archive = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let events = archive.events(id).map_err(|error| ArchiveError(error.to_string()))?;
-        Ok(Steps::of(events.iter().map(Step::from)))
+        self.ask(|archive| archive.events(id)).map(|events| Steps::of(events.iter().map(Step::from)))
     }
 }
 

@@ -9,9 +9,9 @@ use crate::app::systemd::Systemd;
 use crate::app::turns::Turns;
 use crate::control::pulse::Pulse;
 use crate::control::status::StatusBoard;
-use crate::metrics::{Metric, Metrics};
+use crate::metrics::{Metric, Metrics, memory_limit};
 use crate::model::time::{Clock as _, Millis, SystemClock, Timestamp};
-use crate::pipeline::run::Shared;
+use crate::pipeline::run::{COMMIT_BEAT, Shared};
 
 /// The recorder's samples are moved into their buckets this often.
 const METRICS_EVERY: Millis = Millis::seconds(5);
@@ -72,19 +72,24 @@ impl Upkeep {
             self.metrics.set(Metric::QueueCapacity, &["http"], capacity as f64);
         }
         self.metrics.set(Metric::QueueDepth, &["chunks"], shared.queued_chunks.load(Ordering::Relaxed) as f64);
+        self.metrics.set(Metric::QueueCapacity, &["chunks"], shared.chunk_capacity as f64);
         self.count(shared);
         self.tell_clocks(shared, now);
-        let lively = self.all_lively(shared, now);
+        let lively = self.lively(shared, now);
+        let (ready, alive) = (lively.iter().all(|moves| *moves), is_alive(&lively, shared.is_committing()));
+        self.metrics.set(Metric::Ready, &[], if ready { 1.0 } else { 0.0 });
         self.board.update(|status| {
             status.trouble =
-                (!lively).then(|| "the pipeline has not moved for 30 s; is the store reachable?".to_owned());
+                (!ready).then(|| "the pipeline has not moved for 30 s; is the store reachable?".to_owned());
         });
         if now - self.metrics_at >= METRICS_EVERY {
             self.metrics_at = now;
             self.metrics.run_upkeep();
+            // Looked at again and again: an operator may change it while we run.
+            self.metrics.set(Metric::MemoryLimit, &[], memory_limit().unwrap_or(0) as f64);
         }
         self.pulse.beat(now, &self.metrics);
-        if lively {
+        if alive {
             self.systemd.feed(now);
         }
         let status = self.board.read();
@@ -109,6 +114,7 @@ impl Upkeep {
             self.metrics.add(metric, &[label], now.saturating_sub(before)); // A new pipeline counts from zero.
         }
         self.told = now;
+        self.metrics.restore(Metric::TapDropped, &[], shared.tap.dropped());
         self.metrics.restore(Metric::FutureTimestampClamped, &[], shared.clamped.load(Ordering::Relaxed));
     }
 
@@ -129,8 +135,8 @@ impl Upkeep {
         });
     }
 
-    /// Whether every thread has looped of late, or waits for a sink that says it tries again.
-    fn all_lively(&mut self, shared: &Shared, now: Timestamp) -> bool {
+    /// Which threads have looped of late.
+    fn lively(&mut self, shared: &Shared, now: Timestamp) -> Vec<bool> {
         let beats = shared.beats();
         self.beats.resize(beats.len(), u64::MAX);
         self.beaten_at.resize(beats.len(), now);
@@ -140,6 +146,26 @@ impl Upkeep {
                 *at = now;
             }
         }
-        self.beaten_at.iter().all(|at| now - *at < STALLED_AFTER)
+        self.beaten_at.iter().map(|at| now - *at < STALLED_AFTER).collect()
+    }
+}
+
+/// Whether there is hope without a restart: every thread moves, or the others wait for a commit that is tried again and
+/// again. A store that is away must not end the run: a new process would find it no better.
+fn is_alive(lively: &[bool], is_committing: bool) -> bool {
+    lively.iter().all(|moves| *moves) || is_committing && lively.get(COMMIT_BEAT).is_some_and(|moves| *moves)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_away_is_waited_for() {
+        assert!(is_alive(&[true, true, true], false));
+        assert!(is_alive(&[true, true, true], true));
+        assert!(is_alive(&[false, true, false], true), "all wait for the commit thread, and it tries");
+        assert!(!is_alive(&[false, true, true], false), "nobody to wait for");
+        assert!(!is_alive(&[true, false, false], true), "the commit hangs");
     }
 }

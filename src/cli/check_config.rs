@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::output::Output;
+use crate::cli::output::{self, Output};
+use crate::cli::terminal::coloured;
 use crate::control::config::fault::{Faults, counted, list};
 use crate::control::config::{Config, Loaded, Overrides, SourceKind, Store};
 
@@ -30,11 +31,11 @@ pub struct CheckConfigArgs {
 pub fn run(args: &CheckConfigArgs) -> anyhow::Result<ExitCode> {
     let checked = Config::load(&args.file, &Overrides::default());
     let colours = std::io::stdout().is_terminal();
-    let text = match args.output {
-        Output::Text => as_text(&checked, colours),
-        Output::Json => format!("{:#}\n", as_json(&checked)),
-    };
-    anstream::stdout().write_all(text.as_bytes())?;
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        Output::Text => out.write_all(coloured(&as_text(&checked, colours)).as_bytes())?,
+        Output::Json => output::json(&as_json(&checked), &mut out)?,
+    }
     Ok(if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 

@@ -109,6 +109,25 @@ impl Client {
         self.json(self.send(request.header(header::CONTENT_TYPE, content_type).body(body))?)
     }
 
+    /// Sends a body to one of the doors for alerts. A 400 is an answer too: it says what was taken and what not.
+    ///
+    /// # Errors
+    /// When there is no answer, or one that says nothing of the alerts. What was sent may have been taken then.
+    pub fn hand_over(&self, path: &str, body: Vec<u8>) -> anyhow::Result<(StatusCode, Vec<u8>)> {
+        let request = self.http.post(self.target(path, &[])?).timeout(ANSWER_TIMEOUT);
+        let response = self.try_send(request.header(header::CONTENT_TYPE, "application/json").body(body))?;
+        let status = response.status();
+        if !status.is_success() && status != StatusCode::BAD_REQUEST {
+            return Err(self.refused(response));
+        }
+        let mut answer = Vec::new();
+        response
+            .take(ANSWER_BYTES_MAX)
+            .read_to_end(&mut answer)
+            .with_context(|| format!("read the answer of {}", self.url))?;
+        Ok((status, answer))
+    }
+
     /// Opens an answer that does not end by itself. Reading from it blocks until more comes.
     ///
     /// # Errors
@@ -125,12 +144,16 @@ impl Client {
         Ok(url)
     }
 
-    fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
+    fn try_send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let response = request.send().map_err(|error| self.silent(&error))?;
+        request.send().map_err(|error| self.silent(&error))
+    }
+
+    fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
+        let response = self.try_send(request)?;
         if response.status().is_success() { Ok(response) } else { Err(self.refused(response)) }
     }
 
@@ -168,8 +191,13 @@ impl Client {
         let _ = response.take(64 << 10).read_to_end(&mut body);
         let refusal = serde_json::from_slice::<Refusal>(&body);
         match (status, refusal) {
+            (StatusCode::UNAUTHORIZED, _) if self.token.is_some() => {
+                anyhow!(
+                    "{url}: it does not take this bearer token: --token-file must name a file with the daemon's `token`"
+                )
+            }
             (StatusCode::UNAUTHORIZED, _) => {
-                anyhow!("{url}: it wants a bearer token, or another one: --token-file FILE")
+                anyhow!("{url}: it wants a bearer token: --token-file FILE")
             }
             (StatusCode::NOT_FOUND, Ok(Refusal { detail, .. })) => NotFound(detail).into(),
             (_, Ok(Refusal { error, detail })) => anyhow!("{url}: {detail} ({error})"),
@@ -256,7 +284,7 @@ mod tests {
             ),
             (
                 "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n\r\n",
-                "URL/: it wants a bearer token, or another one: --token-file FILE",
+                "URL/: it wants a bearer token: --token-file FILE",
             ),
             (
                 "HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\n\r\n<h1>\x1b[2Jno",

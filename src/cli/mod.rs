@@ -2,12 +2,19 @@
 
 pub mod check_config;
 pub mod client;
+pub mod completion;
 pub mod demo;
 pub mod dlq;
+pub mod doctor;
+pub mod incident;
+pub mod installation;
+pub mod man;
 pub mod output;
 pub mod replay;
 pub mod run;
 pub mod storm;
+mod table;
+pub mod tap;
 pub mod terminal;
 pub mod top;
 pub mod topics;
@@ -15,14 +22,23 @@ pub mod version;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+/// The program's name.
+const NAME: &str = "tidegate";
 
 /// Findings, or something failed.
 const FAILED: u8 = 1;
+/// The arguments, or the configuration that they name, cannot be used.
+const USAGE: u8 = 2;
 
 /// Alert stream processor: takes the flood, hands on a small, exact stream of incidents.
+///
+/// Alerts come in from Prometheus, Alertmanager, Kafka or files. Those that repeat are folded and counted; those that
+/// belong together become one incident, which is opened, updated, resolved and, if it comes back, reopened. What follows
+/// from a stretch of input becomes durable together or not at all, in Kafka or in one SQLite file.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = NAME, version, propagate_version = true, disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -42,30 +58,51 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Create or check the Kafka topics that a configuration needs.
     Topics(topics::TopicsArgs),
+    /// Look at incidents, and resolve one.
+    Incident(incident::IncidentArgs),
+    /// Watch a live sample of what passes a stage of a running daemon.
+    Tap(tap::TapArgs),
     /// Watch a running daemon on a screen.
     Top(top::TopArgs),
-    /// Look at dead letters.
+    /// Look at dead letters, and put them in again.
     Dlq(dlq::DlqArgs),
+    /// Look for what is wrong around the daemon: why it matters, what to do.
+    Doctor(doctor::DoctorArgs),
     /// Print versions of the program and the libraries it is linked to.
     Version(version::VersionArgs),
+    /// Write completions of this command line for a shell.
+    Completion(completion::CompletionArgs),
+    /// Write the manual, in the format of man pages.
+    Man(man::ManArgs),
 }
 
 /// Runs the command line of the process and returns its exit code: 0 ok, 1 findings or failure, 2 usage, 3 fenced.
 #[must_use]
 pub fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    let result = match arguments.command {
         Command::Run(args) => run::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Storm(args) => storm::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Topics(args) => topics::run(&args),
+        Command::Incident(args) => incident::run(&args),
+        Command::Tap(args) => tap::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Dlq(args) => dlq::run(args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Version(args) => version::run(&args),
+        Command::Completion(args) => completion::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     result.unwrap_or_else(|error| {
         terminal::complain(&error);
         ExitCode::from(FAILED)
     })
+}
+
+/// The command line as it is parsed, explained by `--help` and `man`, and completed.
+pub(crate) fn command() -> clap::Command {
+    man::with_ends(Arguments::command())
 }

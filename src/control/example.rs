@@ -26,6 +26,7 @@ use crate::model::time::Clock;
 use crate::model::{EventKind, EventReason, Fingerprint, GroupHash, IncidentEvent, IncidentId};
 use crate::model::{Severity, Status, Timestamp};
 use crate::pipeline::command::Command;
+use crate::pipeline::sink::IncidentRecord;
 use crate::pipeline::source::Answer;
 
 /// The time at which everything in these tests happens.
@@ -132,6 +133,7 @@ impl House {
             index: Arc::new(IncidentIndex::new(10)),
             archive: Arc::clone(&puppet) as Arc<dyn Archive>,
             busiest: Arc::default(),
+            feed: Arc::default(),
             pulse: Arc::default(),
             board: Arc::new(StatusBoard::new(NOW)),
             samples: RejectedSamples::default(),
@@ -139,6 +141,7 @@ impl House {
             intake: Arc::clone(&puppet) as Arc<dyn Intake>,
             commands: Arc::clone(&puppet) as Arc<dyn Commands>,
             reload: Arc::clone(&puppet) as Arc<dyn Reload>,
+            tap: Default::default(),
             clock: Box::new(Stopped),
         };
         control.board.enter(Phase::Running);
@@ -160,6 +163,11 @@ impl House {
         Guard::new(options, self.control.metrics.clone()).protect(self.router(part))
     }
 
+    /// The guarded router of a loopback listener without a token.
+    pub(crate) fn router_with_guard(&self) -> Router {
+        self.guarded(None, Part::Everything)
+    }
+
     /// Sends a request through the guard of a loopback listener without a token.
     pub(crate) async fn call(&self, request: Request<Body>) -> (StatusCode, HeaderMap, String) {
         answer(self.guarded(None, Part::Everything), request).await
@@ -173,6 +181,11 @@ impl House {
     pub(crate) async fn post(&self, path: &str, body: &str) -> (StatusCode, HeaderMap, String) {
         self.call(request("POST", path, body)).await
     }
+}
+
+/// An event as the commit thread hands it to the feed.
+pub(crate) fn record(event: &Arc<IncidentEvent>) -> IncidentRecord {
+    IncidentRecord { group: event.group, event: Arc::clone(event), json: serde_json::to_vec(&**event).unwrap() }
 }
 
 /// A request to localhost.

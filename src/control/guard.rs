@@ -1,6 +1,8 @@
-//! Who may pass: bearer token, Host header, no posts from foreign web pages; and the headers that keep browsers tame.
+//! Who may pass: bearer token or session, Host header, no posts from foreign web pages; and the headers that keep browsers
+//! tame.
 //!
-//! Order of the checks: Host, token, Sec-Fetch-Site. Health and readiness need no token, so that probes need no secret.
+//! Order of the checks: Host, token, origin. What `OPEN_PATHS` names needs no token: probes have no secret, and a browser
+//! must reach the page where it shows the token. A session opens the pages and nothing else; programs bring the token.
 //! Every answer counts, refusals too.
 
 use std::net::IpAddr;
@@ -15,9 +17,17 @@ use axum::response::{IntoResponse as _, Response};
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
+use crate::control::pages;
 use crate::control::problem::Problem;
-use crate::control::routes::OPEN_PATHS;
+use crate::control::routes::{OPEN_PATHS, PAGE_PATHS};
+use crate::control::session::{LIFETIME, Sessions};
 use crate::metrics::{Metric, Metrics};
+use crate::model::time::{Clock as _, SystemClock};
+
+/// The cookie that holds the name of a session.
+const COOKIE: &str = "tidegate_session";
+/// Seconds after which a browser may try another token.
+const LOGIN_RETRY_SECONDS: u32 = 60;
 
 /// What a listener asks of its guests.
 #[derive(Clone, Debug, Default)]
@@ -28,12 +38,26 @@ pub struct GuardOptions {
     pub allowed_hosts: Vec<String>,
     /// The listener is on a loopback address: a web page that had its name point here must not get through.
     pub is_loopback: bool,
+    /// The listener speaks TLS: cookies are for TLS only.
+    pub is_tls: bool,
+}
+
+/// As whom the guard let a request pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guest {
+    /// No token is asked for, or not here.
+    Anyone,
+    /// Brought the token.
+    Bearer,
+    /// A browser that showed the token before.
+    Session,
 }
 
 /// The guard of one listener.
 #[derive(Debug)]
 pub struct Guard {
     options: ArcSwap<GuardOptions>,
+    sessions: Sessions,
     metrics: Metrics,
 }
 
@@ -41,12 +65,53 @@ impl Guard {
     /// A guard with these rules.
     #[must_use]
     pub fn new(options: GuardOptions, metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { options: ArcSwap::from_pointee(options), metrics })
+        Arc::new(Self { options: ArcSwap::from_pointee(options), sessions: Sessions::default(), metrics })
     }
 
-    /// New rules from the next request on: a reload may bring another token.
+    /// New rules from the next request on: a reload may bring another token, which ends every session.
     pub fn replace(&self, options: GuardOptions) {
+        let secret = |options: &GuardOptions| options.token.as_ref().map(|token| token.expose_secret().to_owned());
+        let is_same = secret(&self.options.load()) == secret(&options);
         self.options.store(Arc::new(options));
+        if !is_same {
+            self.sessions.clear();
+        }
+    }
+
+    /// Whether a token is asked for.
+    pub(crate) fn asks_for_token(&self) -> bool {
+        self.options.load().token.is_some()
+    }
+
+    /// Opens a session for a browser that shows the token; the value of `Set-Cookie`.
+    ///
+    /// # Errors
+    /// When the token is wrong, too many wrong ones came of late, or no session can be made.
+    pub(crate) fn log_in(&self, given: &str) -> Result<String, Problem> {
+        let (options, now) = (self.options.load(), SystemClock.now());
+        if !self.sessions.may_try(now) {
+            let detail = "Too many wrong tokens came within a minute. Wait one and try again.";
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", detail);
+            return Err(Problem { retry_after_seconds: Some(LOGIN_RETRY_SECONDS), ..problem });
+        }
+        if !options.token.as_ref().is_some_and(|token| is_same(given.as_bytes(), token)) {
+            self.sessions.note_wrong(now);
+            tracing::warn!("somebody sent a wrong token to the login page");
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_token", "This is not the token."));
+        }
+        let name = self.sessions.open(now).ok_or_else(|| {
+            let detail = "the system gives no random numbers for a session";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "no_session", detail)
+        })?;
+        Ok(cookie(&name, LIFETIME.0 / 1_000, options.is_tls))
+    }
+
+    /// Ends the session of a request; the value of `Set-Cookie` that makes the browser forget it.
+    pub(crate) fn log_out(&self, headers: &HeaderMap) -> String {
+        if let Some(name) = session_name(headers) {
+            self.sessions.close(name);
+        }
+        cookie("", 0, self.options.load().is_tls)
     }
 
     /// Puts the guard before every route, known or not.
@@ -54,39 +119,56 @@ impl Guard {
         router.layer(from_fn_with_state(Arc::clone(self), watch))
     }
 
-    fn check(&self, request: &Request) -> Result<(), Problem> {
+    fn check(&self, request: &Request) -> Result<Guest, Problem> {
         let options = self.options.load();
         let headers = request.headers();
         if options.is_loopback && !host_is_known(request.uri(), headers, &options.allowed_hosts) {
             let detail = "the Host header names neither this machine's loopback nor one of allowed_hosts";
             return Err(Problem::new(StatusCode::FORBIDDEN, "unknown_host", detail));
         }
-        if let Some(token) = &options.token
-            && !OPEN_PATHS.contains(&request.uri().path())
-            && !token_is_right(headers, token)
-        {
-            let detail = "this listener asks for `Authorization: Bearer <token>`";
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail));
-        }
+        let guest = self.recognise(request, options.token.as_ref())?;
         let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-        if !is_safe && site.is_some_and(|site| site.eq_ignore_ascii_case(b"cross-site")) {
+        if !is_safe && !is_from_here(headers, &options.allowed_hosts, guest, is_page(request)) {
             let detail = "a page of another site may not change anything here";
             return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", detail));
         }
-        Ok(())
+        Ok(guest)
+    }
+
+    fn recognise(&self, request: &Request, token: Option<&SecretString>) -> Result<Guest, Problem> {
+        let Some(token) = token else { return Ok(Guest::Anyone) };
+        if token_is_right(request.headers(), token) {
+            return Ok(Guest::Bearer);
+        }
+        let name = session_name(request.headers());
+        if is_page(request) && name.is_some_and(|name| self.sessions.knows(name, SystemClock.now())) {
+            return Ok(Guest::Session);
+        }
+        if OPEN_PATHS.contains(&request.uri().path()) {
+            return Ok(Guest::Anyone);
+        }
+        let detail = "this listener asks for `Authorization: Bearer <token>`";
+        Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail))
     }
 }
 
-async fn watch(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+async fn watch(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let browser = pages::Browser::of(&request);
     let mut response = match guard.check(&request) {
-        Ok(()) => next.run(request).await,
+        Ok(guest) => {
+            request.extensions_mut().insert(guest);
+            request.extensions_mut().insert(Arc::clone(&guard));
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     };
     // Fixed texts only: nothing that came in goes out in a header or a label.
     let (route, code) = (route.as_ref().map_or("unknown", MatchedPath::as_str), response.status());
     guard.metrics.add(Metric::HttpRequests, &[route, code.as_str()], 1);
+    if let Some(browser) = browser {
+        response = browser.show(response);
+    }
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
@@ -96,8 +178,8 @@ async fn watch(State(guard): State<Arc<Guard>>, request: Request, next: Next) ->
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    if code == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
 }
@@ -108,8 +190,50 @@ fn token_is_right(headers: &HeaderMap, token: &SecretString) -> bool {
     else {
         return false;
     };
-    // The time this takes tells the token's length, not its content.
-    scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(given.ct_eq(token.expose_secret().as_bytes()))
+    scheme.eq_ignore_ascii_case(b"bearer ") && is_same(given, token)
+}
+
+/// The time this takes tells the token's length, not its content.
+fn is_same(given: &[u8], token: &SecretString) -> bool {
+    bool::from(given.ct_eq(token.expose_secret().as_bytes()))
+}
+
+fn session_name(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+}
+
+/// `name` is ours: hexadecimal digits or nothing.
+fn cookie(name: &str, seconds: i64, is_tls: bool) -> String {
+    let secure = if is_tls { "; Secure" } else { "" };
+    format!("{COOKIE}={name}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
+}
+
+/// Whether a request asks for a page; one that does not exist is a page too, the one that says so.
+fn is_page(request: &Request) -> bool {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    route.is_none_or(|route| PAGE_PATHS.contains(&route))
+}
+
+/// Whether a request that changes something comes from our own pages, or from no page at all. Browsers say so in
+/// `Sec-Fetch-Site`, but only to servers on loopback or behind TLS; else the page's origin must be a name of ours.
+/// Our forms are on our pages only; the API is also for other pages of this site.
+fn is_from_here(headers: &HeaderMap, allowed: &[String], guest: Guest, is_page: bool) -> bool {
+    let text = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    match (text("sec-fetch-site"), text("origin")) {
+        (Some(site), _) if is_page => matches!(site, b"same-origin" | b"none"),
+        (Some(site), _) => !site.eq_ignore_ascii_case(b"cross-site"),
+        (None, Some(origin)) => {
+            let origin = str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
+            origin.is_some_and(|(_, origin)| {
+                text("host").is_some_and(|host| host.eq_ignore_ascii_case(origin.as_bytes()))
+                    || allowed.iter().any(|known| known.eq_ignore_ascii_case(without_port(origin)))
+            })
+        }
+        // No browser: these send one of the two with everything that changes something. With a session it must be one.
+        (None, None) => guest != Guest::Session,
+    }
 }
 
 /// Every name the request calls us by must be known: the Host header, and the target if it is absolute.
@@ -163,6 +287,32 @@ mod tests {
         assert!(!host_is_known(&"http://evil.org/".parse().unwrap(), &two, &allowed), "an absolute target");
         two.append(header::HOST, "evil.org".parse().unwrap());
         assert!(!host_is_known(&"/".parse().unwrap(), &two, &allowed), "two Host headers");
+    }
+
+    #[test]
+    fn a_cookie_is_for_us_alone() {
+        let plain = "tidegate_session=ab; Path=/; Max-Age=5; HttpOnly; SameSite=Strict";
+        assert_eq!(cookie("ab", 5, false), plain);
+        assert_eq!(cookie("ab", 5, true), format!("{plain}; Secure"));
+        let name = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::COOKIE, text.parse().unwrap());
+            session_name(&headers).map(str::to_owned)
+        };
+        assert_eq!(name("a=1; tidegate_session=ab;b=2").as_deref(), Some("ab"));
+        assert_eq!((name("a=1"), name("x_tidegate_session=ab"), name("tidegate_session")), (None, None, None));
+    }
+
+    #[test]
+    fn another_token_ends_every_session() {
+        let options = |token: &str| GuardOptions { token: Some(SecretString::from(token)), ..GuardOptions::default() };
+        let guard = Guard::new(options("old"), Metrics::new());
+        let cookie = guard.log_in("old").unwrap();
+        let name = cookie.split(['=', ';']).nth(1).unwrap();
+        guard.replace(options("old"));
+        assert!(guard.sessions.knows(name, SystemClock.now()), "a reload with the same token changes nothing");
+        guard.replace(options("new"));
+        assert!(!guard.sessions.knows(name, SystemClock.now()));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Query {
     pub matchers: Vec<Matcher>,
     /// Its last event is of this record time or later.
     pub since: Option<Timestamp>,
+    /// Its id begins with these hexadecimal digits, in lower case.
+    pub id_prefix: Option<String>,
     /// Most incidents in the answer; cut to `LIMIT_MAX`.
     pub limit: usize,
     /// Where the page before ended.
@@ -123,6 +125,27 @@ impl IncidentIndex {
         (self.incidents.len().saturating_sub(resolved), resolved)
     }
 
+    /// The newest event of those that were resolved last, newest first, at most `limit` that pass. The place in the list
+    /// (`Query::cursor`) is not looked at.
+    #[must_use]
+    pub fn last_resolved(&self, query: &Query) -> Vec<Arc<IncidentEvent>> {
+        let resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = resolved.iter().rev().filter_map(|(_, id)| self.get(*id)).filter(|event| passes(query, event));
+        events.take(query.limit.clamp(1, LIMIT_MAX)).collect()
+    }
+
+    /// Unresolved incidents by worst severity, in the order of `Severity::ALL`. Costs a walk over all that are kept.
+    #[must_use]
+    pub fn open_by_severity(&self) -> [usize; 6] {
+        let mut counts = [0; 6];
+        for entry in self.incidents.iter().filter(|entry| entry.status == Status::Firing) {
+            if let Some(count) = counts.get_mut(entry.severity_max as usize) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
     /// Whether nothing is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -140,9 +163,12 @@ impl IncidentIndex {
                 found.push((place, Arc::clone(&entry)));
             }
         }
-        found.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
         let more = found.len() > limit;
-        found.truncate(limit);
+        if more {
+            found.select_nth_unstable_by_key(limit, |(place, _)| std::cmp::Reverse(*place));
+            found.truncate(limit);
+        }
+        found.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
         let next = if more { found.last().map(|(place, _)| *place) } else { None };
         Page { incidents: found.into_iter().map(|(_, event)| event).collect(), next }
     }
@@ -152,6 +178,7 @@ fn passes(query: &Query, event: &IncidentEvent) -> bool {
     query.status.is_none_or(|status| event.status == status)
         && query.severity.is_none_or(|severity| event.severity_max >= severity)
         && query.since.is_none_or(|since| event.record_time >= since)
+        && query.id_prefix.as_ref().is_none_or(|prefix| event.incident_id.to_string().starts_with(prefix))
         && query
             .matchers
             .iter()
@@ -199,6 +226,21 @@ mod tests {
     }
 
     #[test]
+    fn the_last_resolved_come_in_the_order_of_their_ends() {
+        let index = IncidentIndex::new(10);
+        index.apply(&[event(1, 1, Status::Resolved), event(2, 1, Status::Firing), event(3, 1, Status::Resolved)]);
+        let last = |limit, filter: &str| {
+            let matchers = if filter.is_empty() { Vec::new() } else { Matcher::parse_all(filter).unwrap() };
+            let query = Query { matchers, limit, ..Query::default() };
+            index.last_resolved(&query).iter().map(|event| event.incident_id.0).collect::<Vec<_>>()
+        };
+        assert_eq!((last(10, ""), last(1, ""), last(10, "service=s1")), (vec![3, 1], vec![3], vec![1]));
+        let mut expected = [0; 6];
+        expected[Severity::Warning as usize] = 1;
+        assert_eq!(index.open_by_severity(), expected);
+    }
+
+    #[test]
     fn pages_fit_together_while_incidents_come() {
         let index = IncidentIndex::new(10);
         for id in 1..=5 {
@@ -226,6 +268,8 @@ mod tests {
         check(Query { severity: Some(Severity::Warning), ..all.clone() }, &[2, 1]);
         check(Query { since: Some(event(2, 1, Status::Firing).record_time), ..all.clone() }, &[2]);
         check(Query { matchers: Matcher::parse_all("service=~\"s1|s7\"").unwrap(), ..all.clone() }, &[1]);
+        check(Query { id_prefix: Some(format!("{:031}", 0)), ..all.clone() }, &[2, 1]);
+        check(Query { id_prefix: Some(IncidentId(2).to_string()), ..all.clone() }, &[2]);
         check(Query { matchers: Matcher::parse_all("absent=\"\"").unwrap(), ..all }, &[2, 1]);
     }
 }

@@ -1,4 +1,5 @@
-//! How a request is told that it failed: a status, a fixed word, a sentence. JSON `{error, detail}`.
+//! How a request is told that it failed: a status, a fixed word, a sentence. JSON `{error, detail}`;
+//! browsers get a page instead (`pages::fault`).
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -52,6 +53,8 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        // For whoever would rather show it as a page.
+        response.extensions_mut().insert(self);
         response
     }
 }

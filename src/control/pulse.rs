@@ -164,7 +164,11 @@ impl Pulse {
         if !is_due {
             return;
         }
-        let sample = Sample::read(now, metrics);
+        self.add(Sample::read(now, metrics));
+    }
+
+    /// Adds a sample; the oldest goes when there are too many.
+    pub(crate) fn add(&self, sample: Sample) {
         let mut samples = self.lock();
         if samples.len() == SAMPLES_MAX {
             samples.pop_front();

@@ -6,19 +6,28 @@ use axum::Router;
 use axum::http::{Method, StatusCode};
 use axum::routing::{MethodRouter, get, post};
 
-use crate::control::api::{Commands, Reload, alertmanager, groups, incidents, operations};
+use crate::control::api::{Commands, Reload, alertmanager, groups, incidents, operations, stream, tap};
 use crate::control::busiest::Busiest;
+use crate::control::feed::Feed;
 use crate::control::history::Archive;
 use crate::control::index::IncidentIndex;
 use crate::control::intake::{self, Admission, Intake, RejectedSamples};
+use crate::control::pages::{assets, incident, list, live, login};
 use crate::control::problem::Problem;
 use crate::control::pulse::Pulse;
 use crate::control::status::StatusBoard;
 use crate::metrics::Metrics;
 use crate::model::time::Clock;
+use crate::pipeline::tap::Tap;
 
-/// Paths that need no token: a probe has no secret, and they tell no more than a word.
-pub const OPEN_PATHS: [&str; 2] = ["/-/healthy", "/-/ready"];
+/// Paths that need no token: a probe has no secret, and they tell no more than a word; and what a browser needs to ask its
+/// user for the token.
+pub const OPEN_PATHS: [&str; 6] =
+    ["/-/healthy", "/-/ready", "/login", "/assets/page.css", "/assets/page.js", "/assets/icon.svg"];
+
+/// Routes that a session opens, besides the token.
+pub const PAGE_PATHS: [&str; 7] =
+    ["/", "/live", "/incidents/{id}", "/incidents/{id}/live", "/incidents/{id}/resolve", "/login", "/logout"];
 
 /// Everything the handlers work with.
 pub struct Control {
@@ -30,6 +39,8 @@ pub struct Control {
     pub archive: Arc<dyn Archive>,
     /// The groups that take most alerts, while somebody watches.
     pub busiest: Arc<Busiest>,
+    /// Incident events as they come.
+    pub feed: Arc<Feed>,
     /// The last minutes in numbers.
     pub pulse: Arc<Pulse>,
     /// What the daemon says of itself.
@@ -44,6 +55,8 @@ pub struct Control {
     pub commands: Arc<dyn Commands>,
     /// Reads the configuration again.
     pub reload: Arc<dyn Reload>,
+    /// Samples of what passes the stages of the pipeline.
+    pub tap: Arc<Tap>,
     /// The wall clock.
     pub clock: Box<dyn Clock + Sync>,
 }
@@ -83,15 +96,28 @@ fn endpoints() -> Vec<Endpoint> {
         write("/api/v1/webhooks/alertmanager", Side::Public, post(intake::alertmanager_webhook)),
         read("/api/v1/rejected-samples", Side::Public, get(intake::rejected_samples)),
         read("/api/v1/incidents", Side::Public, get(incidents::list)),
+        read("/api/v1/incidents/stream", Side::Public, get(stream::incidents)),
         read("/api/v1/incidents/{id}", Side::Public, get(incidents::show)),
         read("/api/v1/incidents/{id}/steps", Side::Public, get(incidents::steps)),
         write("/api/v1/incidents/{id}/resolve", Side::Public, post(incidents::resolve)),
         read("/api/v1/groups", Side::Public, get(groups::list)),
         read("/api/v1/pulse", Side::Public, get(operations::pulse)),
+        read("/api/v1/tap", Side::Public, get(tap::listen)),
         read("/api/v1/status", Side::Public, get(operations::status)),
         read("/api/v2/status", Side::Public, get(alertmanager::status)),
         read("/api/v2/receivers", Side::Public, get(alertmanager::receivers)),
         read("/api/v2/alerts", Side::Public, get(alertmanager::alerts)),
+        read("/", Side::Public, get(list::show)),
+        read("/live", Side::Public, get(live::list)),
+        read("/incidents/{id}", Side::Public, get(incident::show)),
+        read("/incidents/{id}/live", Side::Public, get(live::incident)),
+        write("/incidents/{id}/resolve", Side::Public, post(incident::resolve)),
+        read("/login", Side::Public, get(login::show)),
+        write("/login", Side::Public, post(login::log_in)),
+        write("/logout", Side::Public, post(login::log_out)),
+        read("/assets/page.css", Side::Public, get(assets::style)),
+        read("/assets/page.js", Side::Public, get(assets::script)),
+        read("/assets/icon.svg", Side::Public, get(assets::icon)),
         read("/metrics", Side::Admin, get(operations::metrics)),
         write("/-/reload", Side::Admin, post(operations::reload)),
         read("/-/healthy", Side::Both, get(operations::healthy)),

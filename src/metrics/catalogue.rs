@@ -87,6 +87,8 @@ catalogue! {
     Rebalances = "tidegate_rebalances_total", Kind::Counter, ["source"];
     /// Partitions that are not read just now because the pipeline is full or their clock runs ahead.
     PausedPartitions = "tidegate_paused_partitions", Kind::Gauge, ["source"];
+    /// Partitions whose next records were gone, so that reading went on with the oldest there are.
+    OffsetsLost = "tidegate_offsets_lost_total", Kind::Counter, ["source"];
     /// Time from start to restored state.
     RestoreDuration = "tidegate_restore_duration_seconds", Kind::Histogram(SECONDS), [];
 
@@ -121,8 +123,12 @@ catalogue! {
     OpenIncidents = "tidegate_open_incidents", Kind::Gauge, [];
     /// Fingerprints in the tables of all shards.
     LiveFingerprints = "tidegate_live_fingerprints", Kind::Gauge, [];
-    /// Memory of the tables and arenas of all shards.
+    /// Bytes of the whole state by its last complete sweep; 0 before the first one since it was read.
     StateBytes = "tidegate_state_bytes", Kind::Gauge, [];
+    /// Bytes of state blocks that a restore would read: the last complete sweep and everything since it began.
+    StateLogBytes = "tidegate_state_log_bytes", Kind::Gauge, [];
+    /// When the last complete sweep of the state ended, seconds since the epoch; 0 before the first one of this process.
+    StateSweepTimestamp = "tidegate_state_sweep_timestamp_seconds", Kind::Gauge, [];
 
     /// Incident events made durable, by kind.
     IncidentEvents = "tidegate_incident_events_total", Kind::Counter,
@@ -155,6 +161,17 @@ catalogue! {
     HttpRefused = "tidegate_http_refused_total", Kind::Counter, [];
     /// Connections closed at once because there were too many.
     HttpConnectionsRefused = "tidegate_http_connections_refused_total", Kind::Counter, [];
+
+    /// Whether alerts are taken (1): the state is restored and every thread of the pipeline moves.
+    Ready = "tidegate_ready", Kind::Gauge, [];
+    /// Most memory that the control groups of the process allow it; 0 without a limit.
+    MemoryLimit = "tidegate_memory_limit_bytes", Kind::Gauge, [];
+    /// When a certificate that the process shows others expires, seconds since the epoch; 0 where there is none.
+    CredentialExpiry = "tidegate_credential_expiry_timestamp_seconds", Kind::Gauge,
+        ["credential" in ["listener", "kafka_client"]];
+
+    /// Samples of the tap that were not shown because their listener read too slowly.
+    TapDropped = "tidegate_tap_dropped_total", Kind::Counter, [];
 
     /// Whether the last reload of the configuration was taken (1) or refused (0).
     ConfigLastReloadSuccessful = "tidegate_config_last_reload_successful", Kind::Gauge, [];

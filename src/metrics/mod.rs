@@ -5,6 +5,7 @@
 //! for the whole process: each `Metrics` is on its own, which is what tests with several daemons need.
 
 pub mod catalogue;
+mod memory;
 mod process;
 mod text;
 
@@ -18,6 +19,7 @@ pub use ::metrics::{Counter, Gauge, Histogram};
 use ::metrics::{Key, KeyName, Label, Level, Metadata, Recorder as _};
 
 pub use crate::metrics::catalogue::{ALL, Definition, Kind, Metric};
+pub use crate::metrics::memory::memory_limit;
 
 const METADATA: Metadata<'static> = Metadata::new("tidegate", Level::INFO, None);
 
@@ -208,10 +210,10 @@ mod tests {
     #[test]
     fn what_is_counted_is_shown_with_its_help() {
         let metrics = Metrics::new();
-        metrics.add(Metric::AlertsReceived, &["kafka"], 3);
+        metrics.add(Metric::AlertsReceived, &["elsewhere"], 3);
         metrics.restore(Metric::AlertsReceived, &["http"], 41);
         metrics.add(Metric::AlertsReceived, &["http"], 1);
-        metrics.set(Metric::AlertsHeld, &["kafka"], 2.0);
+        metrics.set(Metric::AlertsHeld, &["elsewhere"], 2.0);
         metrics.observe(Metric::CommitSeconds, &[], 0.02);
         metrics.add_seconds(Metric::BackpressureSeconds, &["decode"], Duration::from_millis(1500));
         metrics.add_seconds(Metric::BackpressureSeconds, &["decode"], Duration::from_millis(250));
@@ -220,9 +222,9 @@ mod tests {
         for line in [
             "# HELP tidegate_alerts_received_total Alerts received; what could not be read counts as one.",
             "# TYPE tidegate_alerts_received_total counter",
-            "tidegate_alerts_received_total{source=\"kafka\"} 3",
+            "tidegate_alerts_received_total{source=\"elsewhere\"} 3",
             "tidegate_alerts_received_total{source=\"http\"} 42",
-            "tidegate_alerts_held{source=\"kafka\"} 2",
+            "tidegate_alerts_held{source=\"elsewhere\"} 2",
             "tidegate_commit_seconds_bucket{le=\"0.01\"} 0",
             "tidegate_commit_seconds_bucket{le=\"0.025\"} 1",
             "tidegate_transactions_total{result=\"fenced\"} 0",
@@ -233,7 +235,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
         }
-        assert!(!Metrics::new().render().contains("kafka"), "two daemons in one process share nothing");
+        assert!(!Metrics::new().render().contains("elsewhere"), "two daemons in one process share nothing");
     }
 
     /// The law of outcomes at every scrape: a scrape during a publication would see 1 received and no outcome.

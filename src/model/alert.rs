@@ -18,6 +18,20 @@ pub enum Status {
     Resolved = 1,
 }
 
+impl Status {
+    /// Both, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Firing, Self::Resolved];
+
+    /// The word used in events and queries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
 /// How bad it is, from the label `severity`; the order is the order of badness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -82,6 +82,31 @@ pub enum EventReason {
     FiringAgain,
 }
 
+impl EventReason {
+    /// The reason as people say it, to follow what happened: `resolved: every member sent its resolve`.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::FirstAlert => "an alert of a group without incident",
+            Self::Threshold => "enough alerts came in time",
+            Self::AfterGap => "the group was silent for longer than its gap",
+            Self::AfterCap => "the window before had reached its limit",
+            Self::AfterPerson => "a person had resolved the one before",
+            Self::Grew => "a new member joined",
+            Self::SeverityRose => "the worst severity rose",
+            Self::Counted => "alerts were counted",
+            Self::WindowClosed => "the window closed",
+            Self::MemberResolved => "some members resolved, others fire",
+            Self::AllResolved => "every member sent its resolve",
+            Self::NotSeen => "the last firing member was not seen any more",
+            Self::Expired => "the last firing member was forgotten",
+            Self::Superseded => "the last firing member went on in a later incident",
+            Self::Person => "a person said so",
+            Self::FiringAgain => "the group fires again",
+        }
+    }
+}
+
 /// A bounded sample of the incident's alerts, the first ones to join.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {

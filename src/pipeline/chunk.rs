@@ -125,6 +125,8 @@ pub struct Part {
     pub arrivals: Vec<Arrival>,
     /// What the stretches point into.
     pub arena: Vec<u8>,
+    /// The wall clock of the chunk, for the tap; nothing is decided by it.
+    pub wall: Timestamp,
 }
 
 impl Part {

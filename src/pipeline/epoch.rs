@@ -11,17 +11,13 @@ use crate::pipeline::exchange::{ChunkReport, Consumed, Note};
 use crate::pipeline::outcome::{Outcome, SourceCounts};
 use crate::pipeline::shard::Tally;
 use crate::pipeline::shard::busiest::BusyGroup;
-use crate::pipeline::shard::event::{Decision, Out};
+use crate::pipeline::shard::event::{Decision, Landmark, Out};
 use crate::pipeline::shard::save::Saved;
 use crate::pipeline::sink::{DeadLetter, Epoch};
 use crate::pipeline::source::{Answer, Position, Reply, SourceIndex};
 use crate::pipeline::state::BlockWriter;
 use crate::pipeline::state::entry::{CounterEntry, Kind, MetaEntry, PositionEntry, TotalsEntry};
-
-/// A sweep starts when the deltas since the last exceed this many times the state.
-const SWEEP_AFTER_TIMES_STATE: u64 = 2;
-/// A state smaller than this is not worth a sweep more often than this many bytes of deltas.
-const SWEEP_AFTER_BYTES_MIN: u64 = 8 << 20;
+use crate::pipeline::state::sweep::{Slice, Sweep};
 
 /// What a shard hands over at the end of an epoch.
 #[derive(Debug, Default)]
@@ -45,6 +41,8 @@ pub struct Attached {
     pub decisions: Vec<Decision>,
     /// The groups that took most, if somebody watches.
     pub busiest: Vec<BusyGroup>,
+    /// What windows and members did beside that, if decisions were asked for.
+    pub landmarks: Vec<Landmark>,
     /// Totals and sizes for metrics.
     pub summary: Summary,
     /// What was taken, by source and partition; a partition may appear several times.
@@ -72,6 +70,10 @@ pub struct Summary {
     pub state_delta_bytes: u64,
     /// Bytes of the whole state, as of the last sweep.
     pub state_bytes: u64,
+    /// Bytes of the blocks that a restore would read.
+    pub state_log_bytes: u64,
+    /// When the last complete sweep of this run ended; `None` before the first.
+    pub swept_at: Option<Timestamp>,
 }
 
 /// Totals of one source.
@@ -144,16 +146,6 @@ struct Gathered {
     n_bytes: u64,
 }
 
-#[derive(Debug, Default)]
-struct Sweep {
-    /// The epoch in which the running sweep started.
-    started: Option<u64>,
-    bytes: u64,
-    /// Bytes of the state by the last complete sweep.
-    state_bytes: u64,
-    deltas: u64,
-}
-
 /// What a builder starts from.
 #[derive(Debug, Default)]
 pub struct Beginning {
@@ -212,7 +204,7 @@ impl EpochBuilder {
             totals,
             counters: from.counters,
             safe_from: from.safe_from.max(1),
-            sweep: Sweep { deltas: from.block_bytes, ..Sweep::default() },
+            sweep: Sweep::after_restore(from.block_bytes),
             gathered,
         }
     }
@@ -220,13 +212,12 @@ impl EpochBuilder {
     /// Whether the shards should start a sweep with the next epoch.
     #[must_use]
     pub fn wants_sweep(&self) -> bool {
-        let enough = (SWEEP_AFTER_TIMES_STATE * self.sweep.state_bytes).max(SWEEP_AFTER_BYTES_MIN);
-        self.sweep.started.is_none() && self.sweep.deltas > enough
+        self.sweep.is_due()
     }
 
     /// Asks for a sweep with the next epoch, however little has changed; one that runs goes on instead.
     pub fn ask_for_sweep(&mut self) {
-        self.sweep.deltas = u64::MAX / 2;
+        self.sweep.ask();
     }
 
     /// Whether anything was gathered that must become durable.
@@ -321,6 +312,7 @@ impl EpochBuilder {
             events.extend(out.events);
             gathered.attached.decisions.extend(out.decisions.unwrap_or_default());
             gathered.attached.busiest.extend(out.busiest);
+            gathered.attached.landmarks.extend(out.landmarks);
             entries.append(saved.entries);
             sweep_bytes += saved.sweep_bytes;
             sweep_done &= saved.sweep_done;
@@ -333,8 +325,13 @@ impl EpochBuilder {
         let incidents = self.correlator.fold(events, number, now);
         self.correlator.save(swept, &mut entries);
         let delta_bytes = entries.n_bytes() - sweep_bytes;
-        self.advance_sweep(number, swept, sweep_done, sweep_bytes, delta_bytes);
+        let slice = Slice { epoch: number, starts: swept, done: sweep_done, sweep_bytes, delta_bytes };
+        let safe_from = self.sweep.advance(slice);
+        self.safe_from = safe_from.unwrap_or(self.safe_from);
         entries.push(Kind::Meta(Box::new(self.meta(number))));
+        let blocks = entries.finish(number);
+        let n_bytes = blocks.iter().map(|block| block.bytes.len() as u64).sum();
+        self.sweep.note_blocks(n_bytes, slice, safe_from.map(|_| now));
         self.last = number;
         gathered.attached.summary = Summary {
             tally,
@@ -346,7 +343,7 @@ impl EpochBuilder {
         let epoch = Epoch {
             number,
             positions: self.positions(),
-            blocks: entries.finish(number),
+            blocks,
             incidents,
             dead_letters: gathered.dead_letters,
             safe_from: self.safe_from,
@@ -362,7 +359,9 @@ impl EpochBuilder {
             totals: self.totals.clone(),
             counters: self.counters.clone(),
             clocks: self.clocks.clone(),
-            state_bytes: self.sweep.state_bytes,
+            state_bytes: self.sweep.state_bytes(),
+            state_log_bytes: self.sweep.log_bytes(),
+            swept_at: self.sweep.ended_at(),
             ..Summary::default()
         }
     }
@@ -378,20 +377,6 @@ impl EpochBuilder {
             received: broken.received,
             accounted: outcomes + i128::from(broken.held),
         })
-    }
-
-    fn advance_sweep(&mut self, epoch: u64, swept: bool, done: bool, sweep_bytes: u64, delta_bytes: u64) {
-        if swept {
-            self.sweep.started = Some(epoch);
-            self.sweep.bytes = 0;
-            self.sweep.deltas = 0;
-        }
-        self.sweep.deltas += delta_bytes;
-        self.sweep.bytes += sweep_bytes;
-        if done && let Some(started) = self.sweep.started.take() {
-            self.safe_from = started;
-            self.sweep.state_bytes = self.sweep.bytes;
-        }
     }
 
     /// Every partition ever read and where to go on.

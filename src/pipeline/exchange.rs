@@ -10,11 +10,13 @@ use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, orig
 use crate::model::labels;
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, Seq, Step, StepKind};
-use crate::pipeline::decode::{Decoder, Limits, Reject, SplitRecord};
+use crate::pipeline::decode::{Decoder, Limits, Reject};
 use crate::pipeline::identify::Identifier;
 use crate::pipeline::options::{Options, RecordTime};
 use crate::pipeline::sink::DeadLetter;
 use crate::pipeline::source::{Answer, Batch, PartitionName, RecordRef, Reply, SourceIndex};
+use crate::pipeline::tap::{Look, RecordLook, Stage, Tap};
+use crate::pipeline::unreadable::Unreadable;
 
 /// Work for a decoder: a batch of one source with its place in the sequence.
 #[derive(Debug, Default)]
@@ -126,6 +128,7 @@ pub fn shard_of(placement: &Placement, group: GroupHash, n_shards: usize) -> usi
 pub struct Exchange {
     decoder: Decoder,
     router: Router,
+    tap: Arc<Tap>,
 }
 
 struct Router {
@@ -159,14 +162,20 @@ impl Exchange {
         let identifier = Identifier::new(&options, key);
         let recent = vec![Recent::default(); FOLD_PLACES];
         let router = Router { options, identifier, placement, folds, recent, stretch: 0, scratch: Vec::new() };
-        Self { decoder: Decoder::new(Limits::default()), router }
+        Self { decoder: Decoder::new(Limits::default()), router, tap: Arc::default() }
+    }
+
+    /// The same, with a tap that shows records and what decoding makes of them.
+    #[must_use]
+    pub fn tapped(self, tap: Arc<Tap>) -> Self {
+        Self { tap, ..self }
     }
 
     /// Takes a chunk apart.
     pub fn route(&mut self, mut chunk: Chunk) -> Routed {
         let n_shards = self.router.options.shards;
         let fallbacks_before = self.decoder.fallbacks();
-        let mut parts: Vec<Part> = (0..n_shards).map(|_| Part::default()).collect();
+        let mut parts: Vec<Part> = (0..n_shards).map(|_| Part { wall: chunk.wall, ..Part::default() }).collect();
         let mut report = ChunkReport {
             number: chunk.number,
             source: chunk.source,
@@ -182,6 +191,8 @@ impl Exchange {
         let mut planned = std::mem::take(&mut chunk.steps).into_iter().peekable();
         let mut replies = std::mem::take(&mut chunk.batch.replies).into_iter().peekable();
         self.router.stretch += 1;
+        let look = self.tap.look(&[Stage::Record, Stage::Decode], chunk.wall);
+        let look = look.as_ref();
         for (at, record) in chunk.batch.records.iter().enumerate() {
             let number = chunk.first_record + at as u64;
             while let Some(step) = planned.next_if(|step| step.seq.record <= number) {
@@ -189,7 +200,8 @@ impl Exchange {
                 self.router.stretch += 1;
             }
             let has_sender = replies.peek().is_some_and(|(index, _)| *index == at);
-            let answer = self.route_record(&chunk, record, number, has_sender, &mut parts, &mut steps, &mut report);
+            let answer =
+                self.route_record(&chunk, record, number, has_sender, look, &mut parts, &mut steps, &mut report);
             if let Some((_, reply)) = replies.next_if(|(index, _)| *index == at) {
                 report.replies.push((reply, answer));
             }
@@ -213,11 +225,12 @@ impl Exchange {
         record: &RecordRef,
         number: u64,
         has_sender: bool,
+        look: Option<&Look>,
         parts: &mut [Part],
         steps: &mut Vec<Step>,
         report: &mut ChunkReport,
     ) -> Answer {
-        let Self { decoder, router } = self;
+        let Self { decoder, router, .. } = self;
         let source = chunk.source.unwrap_or(SourceIndex(0));
         let options = router.options.clone();
         let source_options = options.sources.get(usize::from(source.0));
@@ -233,6 +246,10 @@ impl Exchange {
             in_payload,
         };
         let bytes = chunk.batch.record_bytes(record);
+        let look = look.map(|look| RecordLook { look, source: name, partition, record, bytes });
+        if let Some(look) = &look {
+            look.show_record();
+        }
         let mut rejected: Vec<(u32, Reject)> = Vec::new();
         let mut accepted = 0_u32;
         let max_bytes = if has_sender { Limits::BODY_BYTES } else { Limits::RECORD_BYTES };
@@ -242,6 +259,9 @@ impl Exchange {
                 match alert {
                     Ok(alert) => {
                         accepted += 1;
+                        if let Some(look) = &look {
+                            look.show_alert(index, &alert);
+                        }
                         report.unusable_times += u64::from(alert.unusable_times);
                         let seq = Seq { record: number, index };
                         router.route_alert(&alert, seq, &place, parts, steps, report);
@@ -249,55 +269,15 @@ impl Exchange {
                     Err(reject) => rejected.push((index, reject)),
                 }
             });
-        let letter = |index: Option<u32>, reason: Reject, bytes: Vec<u8>, len: usize| DeadLetter {
-            source: name.to_owned(),
-            partition: partition.to_owned(),
-            position: record.position,
-            index,
-            reason,
-            at: if record.time == Timestamp::MIN { chunk.wall } else { record.time },
-            original_len: len as u64,
-            bytes,
-        };
+        let at = if record.time == Timestamp::MIN { chunk.wall } else { record.time };
+        let unreadable = Unreadable { source: name, partition, record, bytes, at, look };
         if let Err(reject) = whole {
             report.received += 1;
-            count_reject(report, reject);
-            let is_cut = has_sender || bytes.len() > Limits::RECORD_BYTES;
-            let kept = bytes.get(..DEAD_LETTER_BYTES_MAX).filter(|_| is_cut).unwrap_or(bytes).to_vec();
-            if has_sender {
-                report.unreadable.push((reject, kept)); // The sender knows; it must not be able to fill the disk.
-            } else {
-                report.dead_letters.push(letter(None, reject, kept, bytes.len()));
-            }
+            unreadable.refuse_whole(reject, has_sender, report);
             return Answer::Unreadable(reject);
         }
-        rejected.iter().for_each(|(_, reject)| count_reject(report, *reject));
-        if rejected.len() > DEAD_ELEMENTS_MAX {
-            // One letter for all of them, or a body of bad elements would grow a thousandfold on its way to the store.
-            let first = rejected.first().map_or(Reject::WrongShape, |(_, reject)| *reject);
-            let kept = bytes.get(..bytes.len().min(Limits::RECORD_BYTES)).unwrap_or_default().to_vec();
-            report.dead_letters.push(letter(None, first, kept, bytes.len()));
-        } else if !rejected.is_empty() {
-            let split = SplitRecord::new(record.format, bytes);
-            for (index, reject) in &rejected {
-                let element = split.get(*index).unwrap_or(bytes);
-                report.dead_letters.push(letter(Some(*index), *reject, element.to_vec(), element.len()));
-            }
-        }
+        unreadable.refuse_elements(&rejected, report);
         Answer::Durable { accepted, rejected }
-    }
-}
-
-/// This many bytes are kept of a record that is too large, of a smaller one all (only bodies, which leave no letter, may
-/// be larger and yet be read).
-const DEAD_LETTER_BYTES_MAX: usize = 64 << 10;
-
-/// With more bad elements than this a record is kept once, whole, instead of element by element.
-const DEAD_ELEMENTS_MAX: usize = 100;
-
-fn count_reject(report: &mut ChunkReport, reject: Reject) {
-    if let Some(count) = report.rejects.get_mut(reject as usize) {
-        *count += 1;
     }
 }
 

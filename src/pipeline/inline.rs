@@ -2,18 +2,24 @@
 //!
 //! Behind `replay`, `tests`, benches and the simulation: no thread, no channel, no clock.
 
+use std::sync::Arc;
+
 use crate::model::time::Timestamp;
-use crate::pipeline::chunk::{Seq, Step, StepKind};
+use crate::pipeline::chunk::{Part, Seq, Step, StepKind};
 use crate::pipeline::epoch::{Attached, Broken, EpochBuilder, ShardOutput};
 use crate::pipeline::exchange::{Chunk, Exchange};
+use crate::pipeline::options::Options;
 use crate::pipeline::shard::Shard;
 use crate::pipeline::shard::event::Out;
 use crate::pipeline::sink::Epoch;
 use crate::pipeline::source::{Batch, SourceIndex};
 use crate::pipeline::start::Start;
+use crate::pipeline::tap::{Stage, Tap, show_fates};
 
 /// The engine.
 pub struct Engine {
+    options: Arc<Options>,
+    tap: Arc<Tap>,
     exchange: Exchange,
     shards: Vec<(Shard, Out)>,
     builder: EpochBuilder,
@@ -21,6 +27,8 @@ pub struct Engine {
     with_decisions: bool,
     next_chunk: u64,
     next_record: u64,
+    /// The wall clock of the last chunk.
+    wall: Timestamp,
 }
 
 impl Engine {
@@ -32,7 +40,24 @@ impl Engine {
         let exchange = Exchange::new(start.options.clone(), start.key, start.placement, !with_decisions);
         let shards = start.shards.into_iter().map(|shard| (shard, Out::new(n_sources, with_decisions))).collect();
         let next_record = start.next_record;
-        Self { exchange, shards, builder: start.builder, n_sources, with_decisions, next_chunk: 0, next_record }
+        Self {
+            options: start.options,
+            tap: Arc::default(),
+            exchange,
+            shards,
+            builder: start.builder,
+            n_sources,
+            with_decisions,
+            next_chunk: 0,
+            next_record,
+            wall: Timestamp::MIN,
+        }
+    }
+
+    /// The same, with a tap. Incident events are shown by whoever makes them durable.
+    #[must_use]
+    pub fn tapped(self, tap: Arc<Tap>) -> Self {
+        Self { exchange: self.exchange.tapped(tap.clone()), tap, ..self }
     }
 
     /// Number of the next record.
@@ -54,9 +79,10 @@ impl Engine {
 
     /// Takes a chunk that a sequencer made; chunks must come in its order, and all from it.
     pub fn feed_chunk(&mut self, chunk: Chunk) {
+        self.wall = chunk.wall;
         let routed = self.exchange.route(chunk);
         for ((shard, out), part) in self.shards.iter_mut().zip(&routed.parts) {
-            shard.apply(part, out);
+            apply(&self.tap, &self.options, shard, part, out);
         }
         self.builder.take_report(routed.report);
     }
@@ -68,9 +94,9 @@ impl Engine {
         }
         let step = Step { seq: Seq { record: self.next_record, index: 0 }, kind };
         self.next_record += 1;
-        let part = crate::pipeline::chunk::Part { steps: vec![step], ..Default::default() };
+        let part = Part { steps: vec![step], wall: self.wall, ..Part::default() };
         for (shard, out) in &mut self.shards {
-            shard.apply(&part, out);
+            apply(&self.tap, &self.options, shard, &part, out);
         }
     }
 
@@ -94,4 +120,16 @@ impl Engine {
         let outputs = outputs.collect();
         self.builder.close(outputs, swept, now)
     }
+}
+
+/// Has a shard take its part. Those who listen to its stage are shown its decisions, whether or not they are asked for.
+fn apply(tap: &Tap, options: &Options, shard: &mut Shard, part: &Part, out: &mut Out) {
+    let Some(look) = tap.look(&[Stage::Shard], part.wall) else {
+        return shard.apply(part, out);
+    };
+    let before = out.decisions.replace(Vec::new());
+    shard.apply(part, out);
+    let decisions = out.decisions.take().unwrap_or_default();
+    show_fates(&look, options, shard, part, &decisions);
+    out.decisions = before.map(|before| [before, decisions].concat());
 }

@@ -20,3 +20,5 @@ pub mod sink;
 pub mod source;
 pub mod start;
 pub mod state;
+pub mod tap;
+mod unreadable;

@@ -11,7 +11,7 @@ use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, Inci
 use crate::model::incident::IncidentEvent;
 use crate::model::time::Timestamp;
 use crate::pipeline::correlate::Correlator;
-use crate::pipeline::epoch::{Beginning, EpochBuilder, SOURCE_CLOCK, SourceTotals, counter};
+use crate::pipeline::epoch::{Beginning, EpochBuilder, SOURCE_CLOCK, SourceTotals, Summary, counter};
 use crate::pipeline::exchange::{Placement, shard_of};
 use crate::pipeline::identify::Identifier;
 use crate::pipeline::options::Options;
@@ -94,6 +94,14 @@ impl Start {
             next_record: meta.next_record,
             seed,
         })
+    }
+
+    /// Totals and sizes as they were restored, for metrics to show before the first epoch.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let mut summary = self.builder.summary();
+        self.shards.iter().for_each(|shard| summary.tally.add(&shard.tally()));
+        summary
     }
 }
 

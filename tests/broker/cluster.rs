@@ -28,6 +28,8 @@ pub struct Cluster {
     ports: [u16; 3],
     told: BTreeMap<String, String>,
     names: AtomicU32,
+    /// Whether an authorizer denies what was not granted.
+    is_guarded: bool,
 }
 
 /// A record as a plain client sees it.
@@ -42,20 +44,36 @@ pub struct Seen {
 
 impl Cluster {
     pub fn start() -> Result<Self, String> {
+        Self::start_as(false)
+    }
+
+    /// A cluster on which the user of the secure listener may do nothing so far. Over the plain one everything is allowed.
+    pub fn start_guarded() -> Result<Self, String> {
+        Self::start_as(true)
+    }
+
+    fn start_as(is_guarded: bool) -> Result<Self, String> {
         let listeners: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports = std::array::from_fn(|index| listeners[index].local_addr().unwrap().port());
         drop(listeners);
-        let mut cluster =
-            Self { folder: tempfile::tempdir().unwrap(), ports, told: BTreeMap::new(), names: AtomicU32::new(0) };
-        cluster.told = cluster.script("start")?;
+        let mut cluster = Self {
+            folder: tempfile::tempdir().unwrap(),
+            ports,
+            told: BTreeMap::new(),
+            names: AtomicU32::new(0),
+            is_guarded,
+        };
+        cluster.told = cluster.script("start", &[])?;
         Ok(cluster)
     }
 
     /// Runs the script over our folder and ports; what it printed as `name=value`.
-    fn script(&self, verb: &str) -> Result<BTreeMap<String, String>, String> {
+    fn script(&self, verb: &str, more: &[&str]) -> Result<BTreeMap<String, String>, String> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broker/kafka.sh");
+        let options: &[&str] = if self.is_guarded { &["--sasl-ssl", "--guarded"] } else { &["--sasl-ssl"] };
         let output = Command::new(script)
-            .args([verb, &self.folder.path().to_string_lossy(), "--sasl-ssl"])
+            .args([verb, &self.folder.path().to_string_lossy()])
+            .args(if more.is_empty() { options } else { more })
             .env("KAFKA_PORT", self.ports[0].to_string())
             .env("KAFKA_CONTROLLER_PORT", self.ports[1].to_string())
             .env("KAFKA_SASL_PORT", self.ports[2].to_string())
@@ -72,18 +90,28 @@ impl Cluster {
 
     /// Stops the broker in order, as for maintenance.
     pub fn stop(&self) {
-        self.script("stop").unwrap();
+        self.script("stop", &[]).unwrap();
     }
 
     /// Starts it again over the same data.
     pub fn restart(&self) {
-        self.script("start").unwrap();
+        self.script("start", &[]).unwrap();
     }
 
     /// Sends a signal to the broker's process: `STOP` and `CONT` make it silent for a while.
     pub fn signal(&self, signal: &str) {
         let pid = std::fs::read_to_string(self.folder.path().join("pid")).unwrap();
         assert!(Command::new("kill").args([&format!("-{signal}"), pid.trim()]).status().unwrap().success());
+    }
+
+    /// Runs a `kafka-acls.sh` command as the administrator.
+    pub fn grant(&self, command: &str) {
+        let mut words: Vec<&str> = command.split(' ').skip(1).collect();
+        for option in ["--bootstrap-server", "--command-config"] {
+            let at = words.iter().position(|word| *word == option).unwrap();
+            words.drain(at..at + 2);
+        }
+        self.script("acls", &words).unwrap();
     }
 
     pub fn connection(&self) -> Connection {
@@ -214,7 +242,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let _ = self.script("stop");
+        let _ = self.script("stop", &[]);
     }
 }
 

@@ -32,7 +32,7 @@ pub fn binary() -> PathBuf {
 /// A daemon on a namespace of its own.
 pub struct Daemon {
     child: Child,
-    port: u16,
+    pub port: u16,
 }
 
 impl Daemon {

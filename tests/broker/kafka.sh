@@ -2,10 +2,12 @@
 # One Apache Kafka broker (KRaft, loopback only) for tests, from its Maven artifacts.
 #
 #   kafka.sh fetch                     gets the jars, once
-#   kafka.sh start DIR [--sasl-ssl]    starts a broker whose files are in DIR; a second start over the same DIR keeps the data
+#   kafka.sh start DIR [--sasl-ssl [--guarded]]  starts a broker whose files are in DIR; a second start over the same DIR keeps the data
 #   kafka.sh stop DIR                  stops it in order; DIR stays
 #   kafka.sh kill DIR                  stops it as a power cut would
+#   kafka.sh acls DIR ARGUMENTS        runs kafka-acls over the plain listener
 #
+# With --guarded an authorizer denies what was not granted; whoever comes by the plain listener may do everything.
 # start prints one `name=value` line each for bootstrap and, with --sasl-ssl, sasl_bootstrap, ca, user and password.
 # With KAFKA_OWNER=PID the broker is stopped when that process is gone, so that a killed test leaves nothing behind.
 # Ports are the caller's: KAFKA_PORT, KAFKA_CONTROLLER_PORT, KAFKA_SASL_PORT (defaults 19092 to 19094).
@@ -73,7 +75,7 @@ make_certificates() {
 }
 
 write_config() {
-    local dir=$1 sasl=$2
+    local dir=$1 sasl=$2 guarded=$3
     local listeners="PLAINTEXT://127.0.0.1:$port" advertised="PLAINTEXT://127.0.0.1:$port"
     local protocols="CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"
     if [[ $sasl == yes ]]; then
@@ -103,6 +105,10 @@ group.initial.rebalance.delay.ms=0
 # Its default of 128 MiB does not fit a small heap.
 log.cleaner.dedupe.buffer.size=8388608
 CONFIG
+    [[ $guarded == no ]] || cat >>"$dir/server.properties" <<CONFIG
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+CONFIG
     [[ $sasl == yes ]] || return 0
     cat >>"$dir/server.properties" <<CONFIG
 sasl.enabled.mechanisms=SCRAM-SHA-512
@@ -130,15 +136,16 @@ alive() {
 }
 
 start() {
-    local dir sasl=no
+    local dir sasl=no guarded=no
     [[ $# -ge 1 ]] || fail "start needs a folder"
     mkdir -p "$1"
     dir=$(cd "$1" && pwd)
     [[ ${2:-} != --sasl-ssl ]] || sasl=yes
+    [[ ${3:-} != --guarded ]] || guarded=yes
     fetch
     ! alive "$dir" || fail "a broker already runs in $dir"
     [[ $sasl == no ]] || make_certificates "$dir"
-    write_config "$dir" "$sasl"
+    write_config "$dir" "$sasl" "$guarded"
     java_for "$dir"
     if [[ ! -e $dir/data/meta.properties ]]; then
         local scram=()
@@ -174,6 +181,13 @@ wait_ready() {
     fail "the broker was not ready within $ready_seconds s"
 }
 
+acls() {
+    local dir
+    dir=$(cd "$1" && pwd)
+    java_for "$dir"
+    "${java[@]}" org.apache.kafka.tools.AclCommand --bootstrap-server "127.0.0.1:$port" "${@:2}"
+}
+
 stop() {
     local dir signal=${2:-TERM} pid
     dir=$(cd "$1" && pwd)
@@ -193,5 +207,6 @@ fetch) fetch ;;
 start) start "${@:2}" ;;
 stop) stop "${2:?stop needs a folder}" ;;
 kill) stop "${2:?kill needs a folder}" KILL ;;
-*) fail "usage: kafka.sh fetch | start DIR [--sasl-ssl] | stop DIR | kill DIR" ;;
+acls) acls "${2:?acls needs a folder}" "${@:3}" ;;
+*) fail "usage: kafka.sh fetch | start DIR [--sasl-ssl] | stop DIR | kill DIR | acls DIR ARGUMENTS" ;;
 esac

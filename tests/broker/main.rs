@@ -5,7 +5,10 @@
 
 mod cluster;
 mod dlq;
+mod doctor;
 mod end_to_end;
+mod messages;
+mod requeue;
 mod sink;
 mod source;
 mod topics;
@@ -20,9 +23,17 @@ type Test = (&'static str, fn(&Cluster));
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let tests: Vec<Test> =
-        [source::TESTS.as_slice(), sink::TESTS.as_slice(), topics::TESTS.as_slice(), &end_to_end::TESTS, &dlq::TESTS]
-            .concat();
+    let tests: Vec<Test> = [
+        source::TESTS.as_slice(),
+        sink::TESTS.as_slice(),
+        topics::TESTS.as_slice(),
+        &end_to_end::TESTS,
+        &dlq::TESTS,
+        &doctor::TESTS,
+        &requeue::TESTS,
+        &messages::TESTS,
+    ]
+    .concat();
     let wanted: Vec<Test> = tests
         .into_iter()
         .filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word)))

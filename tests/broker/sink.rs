@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate::metrics::Metrics;
-use tidegate::model::alert::{Severity, Status};
+use tidegate::model::alert::{Format, Severity, Status};
 use tidegate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
 use tidegate::model::incident::{Counts, EVENT_VERSION, EventKind, EventReason, IncidentEvent};
 use tidegate::model::time::{Stopwatch, Timestamp};
@@ -96,6 +96,7 @@ impl<'a> Bench<'a> {
                 position: 4,
                 index: None,
                 reason: Reject::MalformedJson,
+                format: Format::Native,
                 at: Timestamp(1_000),
                 bytes: b"{oops".to_vec(),
                 original_len: 5,

@@ -84,6 +84,7 @@ fn run(
     let mut sink = store.sink();
     sink.restore(&mut |_| Ok(())).unwrap();
     let outside = Outside {
+        tap: Default::default(),
         inputs,
         sink: Box::new(sink),
         clock: Arc::new(clock.clone()),

@@ -1,12 +1,14 @@
 //! The pages in `docs/` and the README name what the program has: every metric, reason, format and path.
 
 use axum::http::Method;
+use tidegate::cli::doctor::checks::Check;
 use tidegate::control::routes::{Part, list};
 use tidegate::metrics::{ALL, Kind};
 use tidegate::model::alert::Format;
 use tidegate::pipeline::decode::Reject;
 
-const README: &str = include_str!("../../README.md");
+const DOCTOR: &str = include_str!("../../docs/doctor.md");
+const HTTP: &str = include_str!("../../docs/http.md");
 const METRICS: &str = include_str!("../../docs/metrics.md");
 const WIRE_FORMATS: &str = include_str!("../../docs/wire-formats.md");
 
@@ -43,12 +45,26 @@ fn every_reason_and_format_is_explained() {
 }
 
 #[test]
-fn the_readme_names_every_path() {
-    for (method, path) in list(Part::Everything) {
-        let named = README.contains(&format!("`{path}`")) || README.contains(&format!("`{method} {path}`"));
-        assert!(named, "{method} {path}");
+fn the_page_of_doctor_has_every_check() {
+    let explained: Vec<&str> = DOCTOR.lines().filter(|line| line.starts_with("| `")).collect();
+    let mut rows = explained.iter().filter(|row| Check::named(first_cells(row).first().unwrap_or(&"")).is_some());
+    for check in Check::ALL {
+        let begins = format!("| `{}` | {} | ", check.name(), check.group().name());
+        let row = rows.next().copied().unwrap_or_default();
+        assert!(row.starts_with(&begins), "docs/doctor.md must have a row {begins:?}, and in its place has {row:?}");
+        assert_eq!(row.matches(" | ").count(), 3, "{row}");
     }
-    let doors = list(Part::Public).into_iter().filter(|(method, path)| *method == Method::POST && !path.contains('{'));
+    assert_eq!(rows.count(), 0, "a check has one row");
+}
+
+#[test]
+fn the_page_on_http_names_every_path() {
+    for (method, path) in list(Part::Everything) {
+        let named = HTTP.contains(&format!("`{method} {path}`"));
+        assert!(named, "{method} {path} is not in docs/http.md");
+    }
+    let is_door = |path: &str| path.starts_with("/api/") && !path.contains('{');
+    let doors = list(Part::Public).into_iter().filter(|(method, path)| *method == Method::POST && is_door(path));
     for (_, path) in doors {
         assert!(WIRE_FORMATS.contains(&format!("`POST {path}`")), "{path}");
     }

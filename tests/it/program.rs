@@ -59,6 +59,11 @@ impl Program {
         Self { child, address }
     }
 
+    /// Where it listens, as commands take it.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// Status and body; 0 when there was no answer.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         self.exchange("GET", path, b"").unwrap_or_default()

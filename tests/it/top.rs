@@ -122,8 +122,13 @@ fn the_groups_of_a_flood_are_shown_with_their_right_totals() {
     daemon.scrape().assert_conserved();
     daemon.stop();
 
-    // What is known of quiet groups after a restart comes from the state; a stop loses nothing of it.
+    a_restart_loses_nothing_of_it(&home, &expected);
+}
+
+/// What is known of quiet groups after a restart comes from the state; a stop loses nothing of it.
+fn a_restart_loses_nothing_of_it(home: &Home, expected: &BTreeMap<BTreeSet<String>, (u64, u64)>) {
     let daemon = home.start();
+    let url = format!("http://{}", home.address());
     let output = text(&top(&url, &["--output", "json", "--limit", "1000"]));
     let shown: Value = serde_json::from_str(&output).unwrap();
     for (labels, counts) in counts(shown["groups"].as_array().unwrap()) {
@@ -192,6 +197,7 @@ fn shards_tell_while_somebody_watches_and_a_watch_ends_by_itself() {
         }),
         refusing: Arc::default(),
         watched: busiest.watched(),
+        tap: Arc::default(),
     };
     let running = start(Start::new(options, Restored::default(), HashKey::FIXED).unwrap(), outside, None);
     let told = || std::mem::take(&mut *told.lock().unwrap());

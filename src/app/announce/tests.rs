@@ -10,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use super::*;
 use crate::control::example::{NOW, event};
 use crate::model::Status;
+use crate::model::alert::Format;
 use crate::pipeline::decode::Reject;
 
 #[derive(Clone, Default)]
@@ -51,6 +52,7 @@ fn letter(source: &str, reason: Reject) -> DeadLetter {
         position: 1,
         index: None,
         reason,
+        format: Format::Native,
         at: NOW,
         bytes: vec![],
         original_len: 0,

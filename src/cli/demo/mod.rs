@@ -12,6 +12,7 @@ mod history;
 mod live;
 mod report;
 mod scene;
+mod summary;
 mod verdict;
 
 use std::fs::File;
@@ -26,6 +27,7 @@ use tempfile::TempDir;
 use crate::cli::demo::report::Telling;
 use crate::cli::demo::scene::{Plan, Scene};
 use crate::cli::demo::verdict::Verdict;
+use crate::cli::output::{self, Output};
 use crate::cli::storm::shape_parser;
 use crate::storm::Shape;
 
@@ -49,6 +51,9 @@ pub struct DemoArgs {
     /// Keep the folder with the store and the daemon's log, and say where it is
     #[arg(long)]
     keep: bool,
+    /// How to write the verdict
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 /// Runs the demo: success is 0, any disagreement with the truth 1.
@@ -65,7 +70,12 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let seen = seen?;
     let verdict = Verdict::new(&seen);
     let telling = Telling { plan: &plan, seen: &seen, verdict: &verdict, kept: kept.as_deref() };
-    telling.write(&mut anstream::stdout().lock()).context("write the report")?;
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        Output::Text => telling.write(&mut out),
+        Output::Json => output::json(&summary::of(&telling), &mut out),
+    }
+    .context("write the report")?;
     Ok(ExitCode::from(verdict.exit_code()))
 }
 

@@ -1,4 +1,4 @@
-//! Dead letters from the topic, read beside a running daemon or without one. Nothing is committed, nothing is changed.
+//! Dead letters from the topic, read beside a running daemon or without one, and the marks of those put in again.
 //!
 //! The whole topic is read, as of the moment of the question: only readers know which records of it are committed.
 
@@ -11,8 +11,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::cli::dlq::letter::{Letter, LetterId};
+use crate::cli::dlq::letter::{Letter, LetterId, Requeued};
+use crate::cli::dlq::writer::Writer;
 use crate::cli::dlq::{Filter, HEAD_BYTES};
+use crate::cli::topics::unanswered;
 use crate::control::config::Kafka;
 use crate::model::time::{Stopwatch, Timestamp};
 
@@ -23,12 +25,31 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// One wait for a record.
 const TURN: Duration = Duration::from_millis(100);
 
+/// The header of a mark: the id of the letter that was put in again.
+const REQUEUED: &str = "dlq.requeued";
+/// Where it was put.
+const REQUEUED_TO: &str = "dlq.requeued_to";
+
 /// The topic, open for reading.
 pub(super) struct Store {
     consumer: BaseConsumer,
     topic: String,
     partitions: Vec<i32>,
+    cluster: Kafka,
 }
+
+/// Marks letters with records of their own, for those of a topic cannot be changed.
+///
+/// A mark lies in the partition of its letter, so that it is read with it and outlives it; it has no value, and the
+/// letter's id in the header `dlq.requeued`.
+pub(super) struct Marker {
+    writer: Writer,
+    topic: String,
+}
+
+/// The marks that were met while letters were read; the last one of a letter counts.
+#[derive(Default)]
+struct Marks(BTreeMap<String, Requeued>);
 
 /// What of a partition is to be read.
 struct Span {
@@ -48,9 +69,8 @@ impl Store {
         let consumer: BaseConsumer = config.create().context("set the Kafka client up")?;
         let topic = kafka.topic("dead-letters");
         let brokers = kafka.connection.brokers.join(", ");
-        let metadata = consumer
-            .fetch_metadata(Some(&topic), REQUEST_TIMEOUT)
-            .with_context(|| format!("ask {brokers} for topic {topic}"))?;
+        let metadata =
+            consumer.fetch_metadata(Some(&topic), REQUEST_TIMEOUT).map_err(|error| unanswered(&brokers, &error))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
         match found.error().map(Code::from) {
             None => {}
@@ -58,7 +78,7 @@ impl Store {
             Some(error) => bail!("ask {brokers} for topic {topic}: {error}"),
         }
         let partitions = found.partitions().iter().map(|partition| partition.id()).collect();
-        Ok(Some(Self { consumer, topic, partitions }))
+        Ok(Some(Self { consumer, topic, partitions, cluster: kafka.clone() }))
     }
 
     /// The newest letters that pass the filter, newest first; of their bytes only the head.
@@ -66,8 +86,9 @@ impl Store {
         let spans: Vec<Span> =
             self.partitions.iter().map(|&partition| self.span(partition)).collect::<anyhow::Result<_>>()?;
         let mut newest: BTreeMap<(Timestamp, i32, i64), Letter> = BTreeMap::new();
+        let mut marks = Marks::default();
         self.read(spans, |message| {
-            let letter = letter(message, HEAD_BYTES as usize);
+            let Some(letter) = marks.read(message, HEAD_BYTES as usize) else { return };
             if filter.takes(&letter) {
                 newest.insert((letter.stored_at, message.partition(), message.offset()), letter);
             }
@@ -75,25 +96,50 @@ impl Store {
                 newest.pop_first();
             }
         })?;
-        Ok(newest.into_values().rev().collect())
+        Ok(newest.into_values().rev().map(|letter| marks.put_on(letter)).collect())
     }
 
-    /// The letter at that place, whole.
+    /// The letter at that place, whole. Its mark may be anywhere after it.
     pub(super) fn get(&self, partition: i32, offset: i64) -> anyhow::Result<Option<Letter>> {
-        if !self.partitions.contains(&partition) {
-            return Ok(None);
-        }
-        let all = self.span(partition)?;
-        if !(all.from..all.to).contains(&offset) {
+        let end = self.span_around(partition, offset)?.map(|span| span.to);
+        let Some(to) = end else { return Ok(None) };
+        let (mut found, mut marks) = (None, Marks::default());
+        self.read(vec![Span { partition, from: offset, to }], |message| {
+            let kept = if message.offset() == offset { usize::MAX } else { 0 };
+            if let Some(letter) = marks.read(message, kept)
+                && message.offset() == offset
+            {
+                found = Some(letter);
+            }
+        })?;
+        Ok(found.map(|letter| marks.put_on(letter)))
+    }
+
+    /// The letter at that place, whole, without its mark: for those whose mark the list told.
+    pub(super) fn unmarked(&self, partition: i32, offset: i64) -> anyhow::Result<Option<Letter>> {
+        if self.span_around(partition, offset)?.is_none() {
             return Ok(None);
         }
         let mut found = None;
         self.read(vec![Span { partition, from: offset, to: offset + 1 }], |message| {
             if message.offset() == offset {
-                found = Some(letter(message, usize::MAX));
+                found = Marks::default().read(message, usize::MAX);
             }
         })?;
         Ok(found)
+    }
+
+    /// Opens the topic for marks too.
+    pub(super) fn marker(&self) -> anyhow::Result<Marker> {
+        Ok(Marker { writer: Writer::open(&self.cluster)?, topic: self.topic.clone() })
+    }
+
+    fn span_around(&self, partition: i32, offset: i64) -> anyhow::Result<Option<Span>> {
+        if !self.partitions.contains(&partition) {
+            return Ok(None);
+        }
+        let all = self.span(partition)?;
+        Ok((all.from..all.to).contains(&offset).then_some(all))
     }
 
     /// Everything that is there now.
@@ -142,9 +188,36 @@ impl Store {
     }
 }
 
-fn letter(message: &BorrowedMessage<'_>, kept: usize) -> Letter {
+impl Marker {
+    /// Notes that the letter at that place was put in again.
+    pub(super) fn mark(&self, partition: i32, offset: i64, requeued: &Requeued) -> anyhow::Result<()> {
+        let id = LetterId::Record { partition, offset }.to_string();
+        let headers = [("dlq.version", "1"), (REQUEUED, id.as_str()), (REQUEUED_TO, requeued.to.as_str())];
+        self.writer.write(&self.topic, partition, b"", &headers).context("mark the dead letter")?;
+        Ok(())
+    }
+}
+
+impl Marks {
+    /// A record's letter; `None` if the record is a mark, which is kept.
+    fn read(&mut self, message: &BorrowedMessage<'_>, kept: usize) -> Option<Letter> {
+        let said = Said::of(message.headers());
+        if said.requeued.is_empty() {
+            return Some(letter(message, &said, kept));
+        }
+        let at = Timestamp(message.timestamp().to_millis().unwrap_or(0));
+        self.0.insert(said.requeued.to_owned(), Requeued { at, to: said.requeued_to.to_owned() });
+        None
+    }
+
+    fn put_on(&mut self, letter: Letter) -> Letter {
+        let requeued = self.0.get(&letter.id.to_string()).cloned();
+        Letter { requeued, ..letter }
+    }
+}
+
+fn letter(message: &BorrowedMessage<'_>, said: &Said<'_>, kept: usize) -> Letter {
     let payload = message.payload().unwrap_or_default();
-    let said = Said::of(message.headers());
     let (partition, position) = place(said.source);
     Letter {
         id: LetterId::Record { partition: message.partition(), offset: message.offset() },
@@ -157,6 +230,8 @@ fn letter(message: &BorrowedMessage<'_>, kept: usize) -> Letter {
         reason: said.reason.to_owned(),
         at: Timestamp::parse(said.at).unwrap_or(Timestamp(0)),
         original_len: said.original_len.parse().unwrap_or(payload.len() as u64),
+        format: said.format.parse().ok(),
+        requeued: None,
         bytes: payload.get(..kept).unwrap_or(payload).to_vec(),
     }
 }
@@ -170,6 +245,9 @@ struct Said<'a> {
     index: &'a str,
     at: &'a str,
     original_len: &'a str,
+    format: &'a str,
+    requeued: &'a str,
+    requeued_to: &'a str,
 }
 
 impl<'a> Said<'a> {
@@ -183,6 +261,9 @@ impl<'a> Said<'a> {
                 "dlq.index" => &mut said.index,
                 "dlq.at" => &mut said.at,
                 "dlq.original_len" => &mut said.original_len,
+                "dlq.format" => &mut said.format,
+                REQUEUED => &mut said.requeued,
+                REQUEUED_TO => &mut said.requeued_to,
                 _ => continue,
             };
             *field = header.value.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
@@ -215,6 +296,7 @@ mod tests {
         let damaged = OwnedHeaders::new().insert(Header { key: "dlq.reason", value: Some(&[0xff_u8]) });
         assert_eq!(Said::of(Some(damaged.as_borrowed())).reason, "");
         assert_eq!(Said::of(None).reason, "");
+        assert_eq!(Said::of(None).requeued, "", "a letter without headers is no mark");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use crate::model::alert::Format;
 use crate::model::time::Timestamp;
 
 /// A dead letter, wherever it was kept.
@@ -21,12 +22,31 @@ pub(crate) struct Letter {
     pub(super) reason: String,
     pub(super) at: Timestamp,
     pub(super) original_len: u64,
+    /// The wire format as which it was read; letters of the first version do not tell.
+    pub(super) format: Option<Format>,
+    /// The last time it was put in again.
+    pub(super) requeued: Option<Requeued>,
     /// For the list only as many as it shows.
     pub(super) bytes: Vec<u8>,
 }
 
+/// That a letter was put in again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Requeued {
+    pub(super) at: Timestamp,
+    /// Address or place in a topic.
+    pub(super) to: String,
+}
+
+impl Letter {
+    /// Whether all of the original was kept; a list holds only the beginnings.
+    pub(super) fn is_whole(&self) -> bool {
+        self.original_len <= self.bytes.len() as u64
+    }
+}
+
 /// Where a letter is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LetterId {
     /// A row of the embedded store.
     Row(u64),

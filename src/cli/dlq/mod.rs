@@ -1,47 +1,40 @@
-//! `tidegate dlq`: what could not be read, with its reason and its original bytes.
+//! `tidegate dlq`: what could not be read, with its reason and its original bytes, and the way back in.
 //!
-//! `list` and `show` know only `Letter`; `sqlite` and `kafka` are where letters come from.
+//! `list`, `show` and `requeue` know only `Letter`; `sqlite` and `kafka` are where letters come from.
 
 mod kafka;
 mod letter;
 mod print;
+mod requeue;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
-use crate::cli::dlq::letter::{Letter, LetterId};
+use crate::cli::dlq::letter::{Letter, LetterId, Requeued};
+use crate::cli::dlq::requeue::RequeueArgs;
+use crate::cli::installation::Installation;
 use crate::cli::output::{Output, is_broken_pipe};
-use crate::control::config::{self, Config, Overrides};
+use crate::cli::{FAILED, USAGE};
+use crate::control::config::{self, Config};
 use crate::pipeline::decode::Reject;
-use crate::pipeline::sink::sqlite::FILE_NAME;
-
-/// Exit code: the letter asked for does not exist.
-const NOT_FOUND: u8 = 1;
-
-/// Exit code: there is no store where the arguments say.
-const USAGE: u8 = 2;
 
 /// Bytes of a letter that the list needs: 60 characters of up to four bytes, and some to see that more follow.
 const HEAD_BYTES: u32 = 256;
 
-/// Show the records that could not be read.
+/// Show what could not be read, and put it in again.
 #[derive(Debug, Args)]
 pub struct DlqArgs {
     #[command(subcommand)]
     command: DlqCommand,
-    /// The daemon's configuration, which says where its dead letters are; without it they are in the data directory.
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// The daemon's data directory, over what the file says; it may run meanwhile. Without either, the current one.
-    #[arg(long, value_name = "DIR", global = true)]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    installation: Installation,
     /// How to write the result.
     #[arg(long, value_enum, default_value_t = Output::Text, global = true)]
     output: Output,
@@ -59,10 +52,12 @@ enum DlqCommand {
         #[arg(long)]
         raw: bool,
     },
+    /// Put dead letters in again, after what was wrong with them was mended: each goes back the way it came.
+    Requeue(RequeueArgs),
 }
 
 /// Which letters to list.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Filter {
     /// Only those with this reason.
     #[arg(long, value_parser = PossibleValuesParser::new(Reject::ALL.map(Reject::name)))]
@@ -81,7 +76,13 @@ enum Store {
     Kafka(kafka::Store),
 }
 
-/// Runs the subcommand. Exit code 0: done; 1: the letter does not exist; 2: the
+/// What notes that letters were put in again.
+enum Marker {
+    Sqlite(sqlite::Marker),
+    Kafka(kafka::Marker),
+}
+
+/// Runs the subcommand. Exit code 0: done; 1: a letter does not exist, or was not put in again; 2: the
 /// configuration cannot be used, or there is no store where it says.
 ///
 /// # Errors
@@ -98,8 +99,12 @@ pub fn run(args: DlqArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn run_to(args: &DlqArgs, out: &mut dyn Write, raw: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<u8> {
-    let store = match open(args)? {
-        Ok(store) => store,
+    let opened = match args.installation.config() {
+        Ok(config) => open(&config)?.map(|store| (config, store)),
+        Err(faults) => Err(faults),
+    };
+    let (config, store) = match opened {
+        Ok(opened) => opened,
         Err(fault) => {
             writeln!(err, "{fault}")?;
             return Ok(USAGE);
@@ -116,7 +121,7 @@ fn run_to(args: &DlqArgs, out: &mut dyn Write, raw: &mut dyn Write, err: &mut dy
         DlqCommand::Show { id, raw: only_bytes } => {
             let Some(letter) = store.get(*id)? else {
                 writeln!(err, "error: no dead letter has the id {id}; see: tidegate dlq list")?;
-                return Ok(NOT_FOUND);
+                return Ok(FAILED);
             };
             match args.output {
                 _ if *only_bytes => raw.write_all(&letter.bytes)?,
@@ -125,35 +130,24 @@ fn run_to(args: &DlqArgs, out: &mut dyn Write, raw: &mut dyn Write, err: &mut dy
             }
             raw.flush()?;
         }
+        DlqCommand::Requeue(wanted) => return requeue::run(wanted, &config, &store, args.output, out, err),
     }
     out.flush()?;
     Ok(0)
 }
 
-/// The store that the arguments name, or what is wrong with them.
-fn open(args: &DlqArgs) -> anyhow::Result<Result<Store, String>> {
-    let file = match &args.config {
-        None => args.data_dir.clone().unwrap_or_else(|| PathBuf::from(".")).join(FILE_NAME),
-        Some(path) => {
-            let overrides = Overrides { data_dir: args.data_dir.clone(), ..Overrides::default() };
-            let config = match Config::load(path, &overrides) {
-                Ok(loaded) => loaded.config,
-                Err(faults) => return Ok(Err(format!("{}{}", faults.details(false), faults.summary()))),
-            };
-            match (config.store, &config.kafka) {
-                (config::Store::Sqlite { file }, _) => file,
-                (config::Store::Kafka, Some(kafka)) => return open_topic(kafka),
-                (config::Store::Kafka, None) => {
-                    return Ok(Err(format!("error: {} has no section kafka", path.display())));
-                }
-            }
-        }
+/// The store of a configuration, or what is wrong with it.
+fn open(config: &Config) -> anyhow::Result<Result<Store, String>> {
+    let file = match (&config.store, &config.kafka) {
+        (config::Store::Sqlite { file }, _) => file,
+        (config::Store::Kafka, Some(kafka)) => return open_topic(kafka),
+        (config::Store::Kafka, None) => return Ok(Err("error: the configuration has no section kafka".to_owned())),
     };
     if !file.is_file() {
         let file = file.display();
         return Ok(Err(format!("error: {file}: no such file; use --data-dir with the daemon's data directory")));
     }
-    Ok(Ok(Store::Sqlite(sqlite::Store::open(&file)?)))
+    Ok(Ok(Store::Sqlite(sqlite::Store::open(file)?)))
 }
 
 fn open_topic(kafka: &config::Kafka) -> anyhow::Result<Result<Store, String>> {
@@ -175,6 +169,34 @@ impl Store {
             (Self::Sqlite(store), LetterId::Row(id)) => store.get(id),
             (Self::Kafka(store), LetterId::Record { partition, offset }) => store.get(partition, offset),
             _ => Ok(None),
+        }
+    }
+
+    /// All of a letter that the list has told the beginning of.
+    fn whole(&self, listed: &Letter) -> anyhow::Result<Option<Letter>> {
+        let whole = match (self, listed.id) {
+            (Self::Kafka(store), LetterId::Record { partition, offset }) => store.unmarked(partition, offset)?,
+            (store, id) => store.get(id)?,
+        };
+        Ok(whole.map(|letter| Letter { requeued: listed.requeued.clone(), ..letter }))
+    }
+
+    /// Opens it for marks.
+    fn marker(&self) -> anyhow::Result<Marker> {
+        match self {
+            Self::Sqlite(store) => store.marker().map(Marker::Sqlite),
+            Self::Kafka(store) => store.marker().map(Marker::Kafka),
+        }
+    }
+}
+
+impl Marker {
+    /// Notes that a letter was put in again; durable when this returns.
+    fn mark(&self, id: LetterId, requeued: &Requeued) -> anyhow::Result<()> {
+        match (self, id) {
+            (Self::Sqlite(marker), LetterId::Row(id)) => marker.mark(id, requeued),
+            (Self::Kafka(marker), LetterId::Record { partition, offset }) => marker.mark(partition, offset, requeued),
+            _ => Ok(()), // A letter has the id of its own store.
         }
     }
 }

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::cli::dlq::letter::Letter;
+use crate::cli::dlq::letter::{Letter, Requeued};
 use crate::cli::output;
 use crate::cli::terminal::{Lines, excerpt, safe};
+use crate::model::alert::Format;
 
 /// Characters of a letter's bytes in the table.
 const EXCERPT: usize = 60;
@@ -51,9 +52,13 @@ pub(super) fn letter(letter: &Letter, out: &mut dyn Write) -> io::Result<()> {
         ("record time", letter.at.to_string()),
         ("stored", stored),
         ("original", original),
+        ("format", letter.format.map_or("not noted", Format::name).to_owned()),
     ];
     for (name, value) in fields {
         writeln!(out, "{BOLD}{name:<12}{BOLD:#}{value}")?;
+    }
+    if let Some(Requeued { at, to }) = &letter.requeued {
+        writeln!(out, "{BOLD}{:<12}{BOLD:#}{at} to {}", "requeued", safe(to.as_bytes(), Lines::One))?;
     }
     let text = safe(&letter.bytes, Lines::Many);
     writeln!(out, "\n{}", text.strip_suffix('\n').unwrap_or(&text))
@@ -94,6 +99,8 @@ fn fields_json(letter: &Letter) -> Value {
         "stored_at": letter.stored_at,
         "epoch": letter.epoch,
         "original_len": letter.original_len,
+        "format": letter.format,
+        "requeued": letter.requeued,
     })
 }
 
@@ -104,10 +111,15 @@ fn cells(letter: &Letter) -> [String; 8] {
         excerpt(letter.source.as_bytes(), 40),
         partition(letter),
         position(letter),
-        excerpt(letter.reason.as_bytes(), 40),
+        reason(letter),
         letter.original_len.to_string(),
         excerpt(&letter.bytes, EXCERPT),
     ]
+}
+
+fn reason(letter: &Letter) -> String {
+    let reason = excerpt(letter.reason.as_bytes(), 40);
+    if letter.requeued.is_some() { format!("{reason} (requeued)") } else { reason }
 }
 
 fn partition(letter: &Letter) -> String {

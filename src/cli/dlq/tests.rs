@@ -6,7 +6,7 @@ use clap::Parser;
 use super::*;
 use crate::model::time::Timestamp;
 use crate::pipeline::sink::samples;
-use crate::pipeline::sink::sqlite::{SqliteOptions, SqliteSink};
+use crate::pipeline::sink::sqlite::{FILE_NAME, SqliteOptions, SqliteSink};
 use crate::pipeline::sink::{DeadLetter, Epoch, EpochSink as _};
 
 #[derive(Parser)]
@@ -87,6 +87,7 @@ fn shows_one_with_all_it_has() {
     record time 1970-01-01T00:00:00.007Z
     stored      1970-01-02T00:00:00.000Z in epoch 1
     original    25 bytes
+    format      native
 
     {"labels": \x1b[31m\xff}
     second

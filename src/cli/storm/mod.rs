@@ -18,6 +18,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::cli::USAGE;
+use crate::cli::output::{self, Output};
+use crate::cli::terminal::{Lines, safe};
 use crate::model::Timestamp;
 use crate::model::time::{Clock, SystemClock};
 use crate::storm::{Flood, FloodOptions, Shape, Truth};
@@ -78,6 +81,9 @@ pub struct StormArgs {
     /// A setting of librdkafka, such as `security.protocol=ssl`; may be given again
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_kafka_option)]
     pub kafka_option: Vec<(String, String)>,
+    /// How to write the summary: a line on standard error, or JSON on standard output
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
 }
 
 /// Sends the flood. Success is 0, a flood that did not arrive in full 1.
@@ -85,6 +91,13 @@ pub struct StormArgs {
 /// # Errors
 /// When the target cannot be opened or the truth cannot be written.
 pub fn run(args: &StormArgs) -> Result<ExitCode> {
+    if args.to == Target::Stdout && args.output == Output::Json {
+        writeln!(
+            anstream::stderr(),
+            "error: with --to - standard output carries the flood: no room for --output json"
+        )?;
+        return Ok(ExitCode::from(USAGE));
+    }
     let mut flood = Flood::new(flood_options(args));
     let delivery = Delivery::new(u64::from(args.alerts));
     let outlet = open(args, &delivery)?;
@@ -95,7 +108,11 @@ pub fn run(args: &StormArgs) -> Result<ExitCode> {
         write_truth(path, &truth).with_context(|| format!("write the truth to {}", path.display()))?;
     }
     let score = delivery.close();
-    write_summary(args, &truth, &score, pacer.elapsed()).context("write the summary")?;
+    let written = match args.output {
+        Output::Text => write_summary(args, &truth, &score, pacer.elapsed()),
+        Output::Json => output::json(&summary(args, &truth, &score, pacer.elapsed()), &mut anstream::stdout().lock()),
+    };
+    written.context("write the summary")?;
     Ok(ExitCode::from(u8::from(!score.is_complete())))
 }
 
@@ -145,6 +162,25 @@ fn write_truth(path: &Path, truth: &Truth) -> Result<()> {
     Ok(())
 }
 
+/// The same numbers for programs.
+fn summary(args: &StormArgs, truth: &Truth, score: &Score, elapsed: Duration) -> serde_json::Value {
+    serde_json::json!({
+        "to": args.to.to_string(),
+        "shape": args.shape.name(),
+        "seed": args.seed,
+        "alerts": args.alerts,
+        "sent": score.sent,
+        "failed": score.failed,
+        "retries": score.retries,
+        "doubtful": score.doubtful,
+        "first_error": score.first_error,
+        "complete": score.is_complete(),
+        "seconds": elapsed.as_secs_f64(),
+        "incidents": truth.groups.len(),
+        "fingerprints": truth.members,
+    })
+}
+
 /// One line for people, on standard error: standard output may carry the flood.
 fn write_summary(args: &StormArgs, truth: &Truth, score: &Score, elapsed: Duration) -> std::io::Result<()> {
     let mut out = anstream::stderr();
@@ -159,7 +195,7 @@ fn write_summary(args: &StormArgs, truth: &Truth, score: &Score, elapsed: Durati
         write!(out, "; {} alerts failed", score.failed)?;
     }
     if let Some(error) = &score.first_error {
-        write!(out, "; first error: {error}")?;
+        write!(out, "; first error: {}", safe(error.as_bytes(), Lines::One))?;
     }
     writeln!(out)
 }

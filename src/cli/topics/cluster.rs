@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use crate::cli::topics::judge::{Found, Wanted};
 use crate::pipeline::sink::kafka::trim::block_on;
@@ -14,27 +14,25 @@ use crate::pipeline::source::kafka::connection::Connection;
 /// A person waits: long enough for a slow cluster, short enough to notice a wrong address.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-pub(super) struct Cluster {
+pub(in crate::cli) struct Cluster {
     admin: AdminClient<DefaultClientContext>,
     n_brokers: usize,
     brokers: String,
 }
 
 impl Cluster {
-    pub(super) fn connect(connection: &Connection) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn connect(connection: &Connection) -> anyhow::Result<Self> {
         let admin: AdminClient<DefaultClientContext> =
             connection.client("topics").create().context("set the Kafka client up")?;
         let brokers = connection.brokers.join(", ");
-        let metadata = admin
-            .inner()
-            .fetch_metadata(None, REQUEST_TIMEOUT)
-            .with_context(|| format!("ask {brokers} for the cluster's brokers"))?;
+        let metadata =
+            admin.inner().fetch_metadata(None, REQUEST_TIMEOUT).map_err(|error| unanswered(&brokers, &error))?;
         let n_brokers = metadata.brokers().len();
         Ok(Self { admin, n_brokers, brokers })
     }
 
     /// Creates a topic. `false` if it was there.
-    pub(super) fn create(&self, wanted: &Wanted) -> anyhow::Result<bool> {
+    pub(in crate::cli) fn create(&self, wanted: &Wanted) -> anyhow::Result<bool> {
         if self.describe(&wanted.name)?.is_some() {
             return Ok(false);
         }
@@ -75,7 +73,7 @@ impl Cluster {
     }
 
     /// How a topic is; `None` if it does not exist.
-    pub(super) fn describe(&self, name: &str) -> anyhow::Result<Option<Found>> {
+    pub(in crate::cli) fn describe(&self, name: &str) -> anyhow::Result<Option<Found>> {
         let context = || format!("describe topic {name}");
         let metadata = self.admin.inner().fetch_metadata(Some(name), REQUEST_TIMEOUT).with_context(context)?;
         let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Ok(None) };
@@ -103,4 +101,14 @@ impl Cluster {
 
 fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT))
+}
+
+/// No broker said anything: what people can look at. The library's own words say the same thing twice.
+pub(in crate::cli) fn unanswered(brokers: &str, error: &KafkaError) -> anyhow::Error {
+    let code = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+    anyhow!(
+        "{brokers}: no answer from the cluster within {} s ({code}); is it up, is kafka.brokers right, and do kafka.tls \
+         and kafka.sasl fit it?",
+        REQUEST_TIMEOUT.as_secs()
+    )
 }

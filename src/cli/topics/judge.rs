@@ -6,33 +6,33 @@ use crate::control::config::{Config, Kafka, Store};
 
 /// How a topic must be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) name: String,
+pub(in crate::cli) struct Wanted {
+    pub(in crate::cli) name: String,
     /// Whether tidegate writes to it; else it only reads, and others own it.
-    pub(super) is_ours: bool,
+    pub(in crate::cli) is_ours: bool,
     /// Partitions when it is created.
-    pub(super) partitions: i32,
+    pub(in crate::cli) partitions: i32,
     /// Whether it must have exactly one, and why.
-    pub(super) single: Option<&'static str>,
-    pub(super) replication: i32,
+    pub(in crate::cli) single: Option<&'static str>,
+    pub(in crate::cli) replication: i32,
     /// Settings when it is created.
-    pub(super) settings: Vec<(&'static str, String)>,
+    pub(in crate::cli) settings: Vec<(&'static str, String)>,
     /// Whether what is in it must never expire.
-    pub(super) keeps_all: bool,
+    pub(in crate::cli) keeps_all: bool,
 }
 
 /// How a topic is.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Found {
-    pub(super) partitions: usize,
+pub(in crate::cli) struct Found {
+    pub(in crate::cli) partitions: usize,
     /// The fewest copies of any partition.
-    pub(super) replication: usize,
-    pub(super) settings: BTreeMap<String, String>,
+    pub(in crate::cli) replication: usize,
+    pub(in crate::cli) settings: BTreeMap<String, String>,
 }
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Weight {
+pub(in crate::cli) enum Weight {
     /// Good to know.
     Hint,
     /// The delivery promise does not hold.
@@ -41,13 +41,13 @@ pub(super) enum Weight {
 
 /// Something about a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Finding {
-    pub(super) topic: String,
-    pub(super) weight: Weight,
-    pub(super) is_missing: bool,
-    pub(super) what: String,
-    pub(super) why: &'static str,
-    pub(super) remedy: String,
+pub(in crate::cli) struct Finding {
+    pub(in crate::cli) topic: String,
+    pub(in crate::cli) weight: Weight,
+    pub(in crate::cli) is_missing: bool,
+    pub(in crate::cli) what: String,
+    pub(in crate::cli) why: &'static str,
+    pub(in crate::cli) remedy: String,
 }
 
 /// The largest record we write: an incident with many samples.
@@ -58,7 +58,7 @@ const RECORD_MIN: i64 = 1_000_000;
 const COMMANDS_MS: i64 = 7 * 24 * 3_600_000;
 
 /// The topics that a configuration names, ours first.
-pub(super) fn wanted(config: &Config, kafka: &Kafka, partitions: u16, replication: u16) -> Vec<Wanted> {
+pub(in crate::cli) fn wanted(config: &Config, kafka: &Kafka, partitions: u16, replication: u16) -> Vec<Wanted> {
     let replication = i32::from(replication);
     let of = |purpose: &str, partitions: i32, single: Option<&'static str>, retention_ms: i64| Wanted {
         name: kafka.topic(purpose),
@@ -100,7 +100,7 @@ pub(super) fn wanted(config: &Config, kafka: &Kafka, partitions: u16, replicatio
 }
 
 /// What is wrong with a topic; `None` if it is not there.
-pub(super) fn judge(wanted: &Wanted, found: Option<&Found>) -> Vec<Finding> {
+pub(in crate::cli) fn judge(wanted: &Wanted, found: Option<&Found>) -> Vec<Finding> {
     let mut findings = Findings { topic: &wanted.name, list: Vec::new() };
     let Some(found) = found else {
         let create = if wanted.is_ours { "tidegate topics create" } else { "tidegate topics create --inputs" };

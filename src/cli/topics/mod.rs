@@ -2,8 +2,8 @@
 //!
 //! `run` never creates a topic: a name with a slip of the pen would become a topic nobody reads.
 
-mod cluster;
-mod judge;
+pub(super) mod cluster;
+pub(super) mod judge;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,8 +11,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::output::Output;
+use crate::cli::output::{self, Output};
+use crate::cli::terminal::coloured;
 use crate::cli::topics::cluster::Cluster;
+pub(in crate::cli) use crate::cli::topics::cluster::unanswered;
 use crate::cli::topics::judge::{Finding, Wanted, Weight, judge, wanted};
 use crate::control::config::{Config, Loaded, Overrides};
 
@@ -59,7 +61,7 @@ fn run_to(args: &TopicsArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
     let config = match Config::load(&args.config, &Overrides::default()) {
         Ok(Loaded { config, .. }) => config,
         Err(faults) => {
-            writeln!(err, "{}{}", faults.details(false), faults.summary())?;
+            writeln!(err, "{}", coloured(&format!("{}{}", faults.details(false), faults.summary())))?;
             return Ok(2);
         }
     };
@@ -87,7 +89,7 @@ fn run_to(args: &TopicsArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
     }
     match args.output {
         Output::Text => as_text(&topics, &created, &findings, out)?,
-        Output::Json => writeln!(out, "{:#}", as_json(&topics, &created, &findings))?,
+        Output::Json => output::json(&as_json(&topics, &created, &findings), out)?,
     }
     out.flush()?;
     Ok(u8::from(findings.iter().any(|finding| finding.weight == Weight::Fault)))

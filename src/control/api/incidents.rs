@@ -90,12 +90,22 @@ pub(crate) async fn resolve(
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
     let body = read_body(request, BODY_BYTES_MAX, &control.admission).await?;
     let by = by(&body.bytes)?;
+    let command = order_resolve(&control, &id, by).await?;
+    let detail = "written to the command log; the incident is resolved with one of the next epochs";
+    Ok((StatusCode::ACCEPTED, Json(Accepted { command, detail })))
+}
+
+/// Writes to the command log that a person says that an incident is over; the position in that log.
+///
+/// # Errors
+/// When nobody knows the incident, it is over, the daemon does not run, or the log cannot be written.
+pub(crate) async fn order_resolve(control: &Arc<Control>, id: &str, by: String) -> Result<u64, Problem> {
     let wait = control.admission.options().retry_after_seconds;
     let phase = control.board.read().phase;
     if phase != Phase::Running {
         return Err(Problem::unavailable("not_taken", format!("the daemon is {}", phase.name()), wait));
     }
-    let incident = find(&control, &id).await?;
+    let incident = find(control, id).await?;
     if incident.status == Status::Resolved {
         return Err(Problem::new(StatusCode::CONFLICT, "already_resolved", "this incident is over"));
     }
@@ -106,9 +116,9 @@ pub(crate) async fn resolve(
     let appended = tokio::task::spawn_blocking(move || log.append(command)).await;
     match appended {
         Ok(Ok(command)) => {
-            tracing::info!(incident_id = %incident.incident_id, by = told, command, "{told} resolves incident {}", incident.incident_id);
-            let detail = "written to the command log; the incident is resolved with one of the next epochs";
-            Ok((StatusCode::ACCEPTED, Json(Accepted { command, detail })))
+            let incident_id = incident.incident_id;
+            tracing::info!(%incident_id, by = told, command, "{told} resolves incident {incident_id}");
+            Ok(command)
         }
         Ok(Err(error)) => Err(Problem::unavailable("not_taken", format!("write the command: {error}"), wait)),
         Err(_) => Err(Problem::unavailable("not_taken", "the writer of commands stopped", wait)),
@@ -116,7 +126,7 @@ pub(crate) async fn resolve(
 }
 
 fn query(uri: &Uri) -> Result<Query, Problem> {
-    let known = ["status", "severity", "filter", "since", "limit", "cursor"];
+    let known = ["status", "severity", "filter", "since", "id", "limit", "cursor"];
     let parameters = Parameters::read(uri, &known)?;
     let status = parameters.read_as("status", |word| match word {
         "firing" => Ok(Status::Firing),
@@ -130,13 +140,17 @@ fn query(uri: &Uri) -> Result<Query, Problem> {
     let since = parameters.read_as("since", |text| {
         Timestamp::parse(text).ok_or_else(|| "must be a time such as 2026-01-31T08:00:00Z".to_owned())
     })?;
+    let id_prefix = parameters.read_as("id", |text| {
+        let is_prefix = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_prefix { Ok(text.to_ascii_lowercase()) } else { Err("must be 1 to 32 hexadecimal digits".to_owned()) }
+    })?;
     let limit = parameters.read_as("limit", |text| match text.parse() {
         Ok(limit @ 1..=LIMIT_MAX) => Ok(limit),
         _ => Err(format!("must be a number from 1 to {LIMIT_MAX}")),
     })?;
     let cursor = parameters.read_as("cursor", str::parse)?;
     let matchers = parameters.matchers("filter")?;
-    Ok(Query { status, severity, matchers, since, limit: limit.unwrap_or(LIMIT_DEFAULT), cursor })
+    Ok(Query { status, severity, matchers, since, id_prefix, limit: limit.unwrap_or(LIMIT_DEFAULT), cursor })
 }
 
 /// The newest event of an incident, from memory or the store.
@@ -181,9 +195,17 @@ fn by(body: &[u8]) -> Result<String, Problem> {
     let fault = |detail: String| Problem::bad_request("bad_body", detail);
     let request: ResolveRequest = serde_json::from_slice(body)
         .map_err(|error| fault(format!("expected nothing or {{\"by\": \"name\"}}: {error}")))?;
-    let by = request.by.unwrap_or_else(|| "api".to_owned());
+    check_by(request.by.unwrap_or_else(|| "api".to_owned()))
+}
+
+/// A name that can be shown on one line.
+///
+/// # Errors
+/// When it is empty, too long or has control characters.
+pub(crate) fn check_by(by: String) -> Result<String, Problem> {
     if by.is_empty() || by.chars().count() > BY_CHARS_MAX || by.chars().any(char::is_control) {
-        return Err(fault(format!("`by` must be a name of 1 to {BY_CHARS_MAX} characters")));
+        let detail = format!("`by` must be a name of 1 to {BY_CHARS_MAX} characters");
+        return Err(Problem::bad_request("bad_body", detail));
     }
     Ok(by)
 }

@@ -4,7 +4,9 @@ pub(crate) mod alertmanager;
 pub mod groups;
 pub(crate) mod incidents;
 pub(crate) mod operations;
-mod parameters;
+pub(crate) mod parameters;
+pub(crate) mod stream;
+pub(crate) mod tap;
 
 use crate::pipeline::command::Command;
 

@@ -11,7 +11,10 @@ const SIZE_UNITS: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB"
 const LONGEST: Millis = Millis(100 * 365 * 86_400_000);
 
 /// Reads a duration: whole numbers with units from the longest to the shortest, each once; or a bare `0`.
-pub(super) fn parse(text: &str) -> Result<Millis, String> {
+///
+/// # Errors
+/// A sentence that says what a duration looks like.
+pub fn parse(text: &str) -> Result<Millis, String> {
     let fault = || format!("{text:?} is no duration (like 1m30s or 1500ms)");
     if text == "0" {
         return Ok(Millis::ZERO);

@@ -182,3 +182,56 @@ fn rule(rule: &WindowRule) -> Value {
         "forget_after": or(rule.forget_after, "never"),
     })
 }
+
+/// What a configuration says of identity and windows that is no default, a line each, as one would write it; for titles.
+/// A rule is named only where there are several.
+#[must_use]
+pub fn own_settings(identity: &Identity, rules: &[WindowRule]) -> Vec<String> {
+    let mut lines = own_identity(identity);
+    for of_file in rules {
+        let default = rule(&WindowRule::named(&of_file.name));
+        let Value::Object(fields) = rule(of_file) else { continue };
+        let own = fields.iter().filter(|(key, value)| default.get(key.as_str()) != Some(value));
+        let own: Vec<String> = own.map(|(key, value)| format!("{key}: {}", as_written(value))).collect();
+        match (own.is_empty(), rules.len() > 1) {
+            (true, _) => {}
+            (false, true) => lines.push(format!("{}: {{{}}}", of_file.name, own.join(", "))),
+            (false, false) => lines.extend(own),
+        }
+    }
+    lines
+}
+
+fn own_identity(identity: &Identity) -> Vec<String> {
+    let list = |labels: &[String]| format!("[{}]", labels.join(", "));
+    let mut lines = Vec::new();
+    if !identity.labels.is_empty() {
+        lines.push(format!("labels: {}", list(&identity.labels)));
+    }
+    if !identity.drop.is_empty() {
+        lines.push(format!("drop: {}", list(&identity.drop)));
+    }
+    for mask in &identity.mask {
+        let label = mask.label.as_deref().unwrap_or("every label");
+        lines.push(format!("mask: {label} {} → {}", mask.pattern.as_str(), mask.replace));
+    }
+    for (alias, canonical) in &identity.alias {
+        lines.push(format!("alias: {alias} = {canonical}"));
+    }
+    lines
+}
+
+/// A value without the quotes of JSON.
+fn as_written(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(as_written).collect::<Vec<_>>().join(", ")),
+        Value::Object(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|(key, value)| format!("{key}: {}", as_written(value))).collect();
+            format!("{{{}}}", fields.join(", "))
+        }
+        Value::Null => "none".to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}

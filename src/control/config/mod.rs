@@ -7,7 +7,7 @@ mod check;
 pub mod duration;
 pub mod fault;
 mod kafka;
-mod meaning;
+pub mod meaning;
 mod raw;
 pub mod reload;
 mod secret;

@@ -7,6 +7,7 @@
 mod places;
 mod tls;
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,16 +64,26 @@ pub enum ServeError {
     )]
     Exposed(SocketAddr),
     /// The address is taken, or not ours.
-    #[error("listen on {listen}: {source}")]
+    #[error("listen on {listen}: {fault}; {}", remedy(fault))]
     Bind {
         /// The address.
         listen: SocketAddr,
         /// What the system says.
-        source: std::io::Error,
+        fault: std::io::Error,
     },
     /// Certificate or key cannot be used.
     #[error("TLS: {0}")]
     Tls(String),
+}
+
+/// What to do about an address that cannot be had.
+fn remedy(fault: &std::io::Error) -> &'static str {
+    match fault.kind() {
+        ErrorKind::AddrInUse => "another program listens there: stop it, or choose another address (listen, --listen)",
+        ErrorKind::AddrNotAvailable => "this machine does not have that address: choose another (listen, --listen)",
+        ErrorKind::PermissionDenied => "ports below 1024 are for root: choose another (listen, --listen)",
+        _ => "choose another address (listen, --listen)",
+    }
 }
 
 /// A listener that runs.
@@ -108,6 +119,7 @@ impl ServerOptions {
             token: self.token.clone(),
             allowed_hosts: self.allowed_hosts.clone(),
             is_loopback: self.listen.ip().is_loopback(),
+            is_tls: self.tls.is_some(),
         }
     }
 }
@@ -125,7 +137,7 @@ pub fn serve(options: &ServerOptions, router: Router, metrics: &Metrics) -> Resu
         Some(files) => Some((files.clone(), RustlsConfig::from_config(tls::load(files)?))),
         None => None,
     };
-    let bind = |source| ServeError::Bind { listen, source };
+    let bind = |fault| ServeError::Bind { listen, fault };
     let listener = TcpListener::bind(listen).map_err(bind)?;
     listener.set_nonblocking(true).map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
@@ -174,7 +186,11 @@ impl Server {
 
     /// Another token or other names, from the next request on.
     pub fn replace_guard(&self, options: &ServerOptions) {
-        self.guard.replace(GuardOptions { is_loopback: self.address.ip().is_loopback(), ..options.guard() });
+        self.guard.replace(GuardOptions {
+            is_loopback: self.address.ip().is_loopback(),
+            is_tls: self.tls.is_some(),
+            ..options.guard()
+        });
     }
 
     /// Reads certificate and key again, for new connections; on a fault the old ones stay.

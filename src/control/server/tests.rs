@@ -68,6 +68,27 @@ async fn headers_are_bounded_in_size_and_time() {
 }
 
 #[tokio::test]
+async fn a_stream_outlives_the_header_timeout_and_ends_with_the_feed() {
+    let house = House::new();
+    let options = ServerOptions { header_timeout: Duration::from_millis(50), ..loopback() };
+    let server = start(&house, &options);
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(get("/live").as_bytes()).await.unwrap();
+    let (mut heard, mut buffer, mut n_beats) = (String::new(), [0; 4096], 0);
+    // The second beat comes two seconds after the first: forty times the timeout.
+    while n_beats < 2 {
+        let n = stream.read(&mut buffer).await.unwrap();
+        assert_ne!(n, 0, "the server closed: {heard}");
+        heard.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        n_beats = heard.matches("event: beat").count();
+    }
+    assert!(heard.starts_with("HTTP/1.1 200 OK\r\n"), "{heard}");
+    house.control.feed.close();
+    stream.read_to_string(&mut heard).await.unwrap();
+    server.shut_down(Duration::from_secs(60)).await; // Nothing holds it up.
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_closed_and_counted() {
     let house = House::new();
     let server = start(&house, &ServerOptions { connections_max: 1, ..loopback() });

@@ -58,7 +58,7 @@ async fn wrong_questions_are_told_what_would_be_right() {
         (
             "/api/v1/incidents?state=x",
             400,
-            "unknown parameter \"state\"; known: status, severity, filter, since, limit",
+            "unknown parameter \"state\"; known: status, severity, filter, since, id, limit",
         ),
         ("/api/v1/incidents?status=open", 400, "status: must be firing or resolved"),
         ("/api/v1/incidents?severity=bad", 400, "severity: must be one of unknown, info, low, warning, high, critical"),

@@ -10,12 +10,13 @@ use crate::model::Status;
 const TOKEN: &str = "s3cret";
 
 /// Method, path as in the table, path to call, answer without a token, with a wrong one, with the right one.
-const MATRIX: [(&str, &str, &str, [u16; 3]); 18] = [
+const MATRIX: [(&str, &str, &str, [u16; 3]); 31] = [
     ("POST", "/api/v2/alerts", "/api/v2/alerts", [401, 401, 200]),
     ("POST", "/api/v1/alerts", "/api/v1/alerts", [401, 401, 200]),
     ("POST", "/api/v1/webhooks/alertmanager", "/api/v1/webhooks/alertmanager", [401, 401, 200]),
     ("GET", "/api/v1/rejected-samples", "/api/v1/rejected-samples", [401, 401, 200]),
     ("GET", "/api/v1/incidents", "/api/v1/incidents", [401, 401, 200]),
+    ("GET", "/api/v1/incidents/stream", "/api/v1/incidents/stream", [401, 401, 503]),
     ("GET", "/api/v1/incidents/{id}", "/api/v1/incidents/00000000000000000000000000000001", [401, 401, 200]),
     (
         "GET",
@@ -31,10 +32,22 @@ const MATRIX: [(&str, &str, &str, [u16; 3]); 18] = [
     ),
     ("GET", "/api/v1/groups", "/api/v1/groups", [401, 401, 200]),
     ("GET", "/api/v1/pulse", "/api/v1/pulse", [401, 401, 200]),
+    ("GET", "/api/v1/tap", "/api/v1/tap?stage=none", [401, 401, 400]),
     ("GET", "/api/v1/status", "/api/v1/status", [401, 401, 200]),
     ("GET", "/api/v2/status", "/api/v2/status", [401, 401, 200]),
     ("GET", "/api/v2/receivers", "/api/v2/receivers", [401, 401, 200]),
     ("GET", "/api/v2/alerts", "/api/v2/alerts", [401, 401, 200]),
+    ("GET", "/", "/", [401, 401, 200]),
+    ("GET", "/live", "/live", [401, 401, 503]),
+    ("GET", "/incidents/{id}", "/incidents/00000000000000000000000000000001", [401, 401, 200]),
+    ("GET", "/incidents/{id}/live", "/incidents/00000000000000000000000000000001/live", [401, 401, 503]),
+    ("POST", "/incidents/{id}/resolve", "/incidents/00000000000000000000000000000001/resolve", [401, 401, 400]),
+    ("GET", "/login", "/login", [200, 200, 200]),
+    ("POST", "/login", "/login", [401, 401, 401]),
+    ("POST", "/logout", "/logout", [401, 401, 303]),
+    ("GET", "/assets/page.css", "/assets/page.css", [200, 200, 200]),
+    ("GET", "/assets/page.js", "/assets/page.js", [200, 200, 200]),
+    ("GET", "/assets/icon.svg", "/assets/icon.svg", [200, 200, 200]),
     ("GET", "/metrics", "/metrics", [401, 401, 200]),
     ("POST", "/-/reload", "/-/reload", [401, 401, 200]),
     ("GET", "/-/healthy", "/-/healthy", [200, 200, 200]),
@@ -44,6 +57,7 @@ const MATRIX: [(&str, &str, &str, [u16; 3]); 18] = [
 fn house() -> House {
     let house = House::new();
     house.control.index.apply(&[event(1, 1, Status::Firing)]);
+    house.control.feed.close(); // Streams answer at once, with a refusal.
     house
 }
 
@@ -76,9 +90,15 @@ async fn every_route_asks_for_the_token() {
             let (status, headers, body) = answer(house.guarded(Some(TOKEN), Part::Everything), request).await;
             assert_eq!(status.as_u16(), expected, "{method} {path} with {given:?}: {body}");
             assert_eq!(header(&headers, "www-authenticate"), if expected == 401 { "Bearer" } else { "" });
-            assert_eq!(header(&headers, "content-security-policy"), "default-src 'none'; frame-ancestors 'none'");
+            let policy = header(&headers, "content-security-policy");
+            assert!(
+                policy.starts_with("default-src 'none'; ") && policy.ends_with("frame-ancestors 'none'"),
+                "{policy}"
+            );
+            assert_eq!(policy.contains("script-src 'self'"), header(&headers, "content-type").starts_with("text/html"));
             assert_eq!(header(&headers, "x-content-type-options"), "nosniff");
-            assert_eq!(header(&headers, "cache-control"), "no-store");
+            let caching = if path.starts_with("/assets/") { "no-cache" } else { "no-store" };
+            assert_eq!(header(&headers, "cache-control"), caching);
         }
     }
     let unknown = answer(house.guarded(Some(TOKEN), Part::Everything), request("GET", "/secret", "")).await;

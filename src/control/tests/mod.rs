@@ -4,3 +4,6 @@
 mod api;
 mod guard;
 mod intake;
+mod pages;
+mod streams;
+mod tap;

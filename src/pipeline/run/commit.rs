@@ -12,6 +12,7 @@ use crate::pipeline::epoch::{EpochBuilder, ShardOutput};
 use crate::pipeline::exchange::ChunkReport;
 use crate::pipeline::run::{COMMIT_BEAT, Committing, OnCommit, RunError, Shared};
 use crate::pipeline::sink::{CommitError, Epoch, EpochSink, Removed};
+use crate::pipeline::tap::Stage;
 
 /// Pauses between two attempts at the same epoch grow from the first to the second.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
@@ -69,6 +70,9 @@ impl Committer {
         self.shared.wants_sweep.store(self.builder.wants_sweep(), Ordering::Relaxed);
         self.shared.has_deadlines.store(attached.summary.tally.has_deadlines, Ordering::Relaxed);
         (self.on_commit)(&epoch, &attached);
+        if let Some(look) = self.shared.tap.look(&[Stage::Incident], epoch.committed_at) {
+            look.show_incidents(&epoch.incidents);
+        }
         for (reply, answer) in attached.replies {
             reply.send(answer);
         }
@@ -130,6 +134,8 @@ impl Committer {
                     return Err(RunError::Fenced(format!("the store is at epoch {last}, this instance at {number}")));
                 }
                 Err(CommitError::Unknown(reason) | CommitError::Aborted(reason)) => {
+                    // Counted again with every look: a store that is away must show as failures that go on.
+                    self.shared.unknown.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(epoch = epoch.number, "the last durable epoch is not known yet: {reason}");
                     if self.shared.stop.load(Ordering::Relaxed) {
                         return Err(RunError::Store(reason));

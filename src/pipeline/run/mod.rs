@@ -25,6 +25,7 @@ use crate::pipeline::sequencer::{Sequencer, SourceFailed};
 use crate::pipeline::sink::{CommitError, Epoch, EpochSink};
 use crate::pipeline::source::SourceEvent;
 use crate::pipeline::start::Start;
+use crate::pipeline::tap::Tap;
 
 /// Chunks that may wait for a decoder, per decoder.
 const CHUNKS_PER_DECODER: usize = 4;
@@ -87,15 +88,19 @@ pub struct Shared {
     pub removed_letters: AtomicU64,
     /// Chunks that wait for a decoder.
     pub queued_chunks: AtomicU64,
+    /// How many may wait.
+    pub chunk_capacity: usize,
     /// Clock of each source in milliseconds, by index.
     clocks: Vec<AtomicI64>,
     /// Milliseconds the sequencer waited for a decoder to take a chunk.
     pub blocked_ms: AtomicU64,
+    /// Shows samples to those who listen; it goes from pipeline to pipeline at a reload.
+    pub tap: Arc<Tap>,
 }
 
 impl Shared {
-    /// A number per thread that grows with every loop: sequencer, commit, then the shards. A watchdog feeds systemd only
-    /// while all of them grow; the commit thread's also grows when its sink reports a retry.
+    /// A number per thread that grows with every loop: sequencer, commit, then the shards. The commit thread's also grows
+    /// when its sink reports a retry; while it is at an epoch, the others may have to wait for it.
     #[must_use]
     pub fn beats(&self) -> Vec<u64> {
         self.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect()
@@ -105,6 +110,12 @@ impl Shared {
     #[must_use]
     pub fn clocks(&self) -> Vec<Timestamp> {
         self.clocks.iter().map(|clock| Timestamp(clock.load(Ordering::Relaxed))).collect()
+    }
+
+    /// Whether an epoch is on its way to the sink.
+    #[must_use]
+    pub fn is_committing(&self) -> bool {
+        self.committed.load(Ordering::Acquire) != self.sealed.load(Ordering::Relaxed)
     }
 
     fn beat(&self, thread: usize) {
@@ -134,6 +145,8 @@ pub struct Outside {
     pub on_commit: OnCommit,
     /// Set by the HTTP source while it refuses its senders.
     pub refusing: Arc<AtomicBool>,
+    /// Shows samples to those who listen.
+    pub tap: Arc<Tap>,
     /// Set while somebody watches the busiest groups: then each epoch brings them along.
     pub watched: Arc<AtomicBool>,
 }
@@ -154,17 +167,19 @@ pub struct Running {
 pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Running {
     let options = start.options.clone();
     let (n_decoders, n_shards) = (options.decoders.max(1), options.shards.max(1));
-    let Outside { inputs, mut sink, clock, on_commit, refusing, watched } = outside;
+    let Outside { inputs, mut sink, clock, on_commit, refusing, tap, watched } = outside;
     let shared = Arc::new(Shared {
         wants_sweep: AtomicBool::new(start.builder.wants_sweep()),
         has_deadlines: AtomicBool::new(start.shards.iter().any(|shard| shard.tally().has_deadlines)),
         clocks: start.clocks.iter().map(|clock| AtomicI64::new(clock.0)).collect(),
         beats: (0..2 + n_shards).map(|_| AtomicU64::new(0)).collect(),
+        chunk_capacity: n_decoders * CHUNKS_PER_DECODER,
+        tap: tap.clone(),
         ..Shared::default()
     });
     let beating = shared.clone();
     sink.on_retry(Arc::new(move || beating.beat(COMMIT_BEAT)));
-    let (to_decoders, chunks) = bounded(n_decoders * CHUNKS_PER_DECODER);
+    let (to_decoders, chunks) = bounded(shared.chunk_capacity);
     let (to_commit, reports) = bounded(REPORTS);
     let (wake, woken) = bounded(1);
     let (running, ended) = bounded::<()>(0);
@@ -176,16 +191,15 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         let (to_output, output) = bounded(1);
         to_shards.push(to_shard);
         outputs.push(output);
-        let (shared, watched) = (shared.clone(), watched.clone());
-        let worker = work::ShardWorker { index, shard, parts, output: to_output, shared, watched };
-        let n_sources = options.sources.len();
-        workers.push(spawn(format!("shard-{index}"), running.clone(), move || worker.run(n_sources)));
+        let (options, shared, watched) = (options.clone(), shared.clone(), watched.clone());
+        let worker = work::ShardWorker { index, options, shard, parts, output: to_output, shared, watched };
+        workers.push(spawn(format!("shard-{index}"), running.clone(), move || worker.run()));
     }
     for index in 0..n_decoders {
         let exchange =
             crate::pipeline::exchange::Exchange::new(options.clone(), start.key, start.placement.clone(), true);
         let worker = work::DecodeWorker {
-            exchange,
+            exchange: exchange.tapped(tap.clone()),
             chunks: chunks.clone(),
             to_shards: to_shards.clone(),
             reports: to_commit.clone(),
@@ -221,7 +235,8 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
 }
 
 const SEQUENCER_BEAT: usize = 0;
-const COMMIT_BEAT: usize = 1;
+/// Which of `Shared::beats` is the commit thread's.
+pub const COMMIT_BEAT: usize = 1;
 const FIRST_SHARD_BEAT: usize = 2;
 
 /// A named thread; `running` is dropped when it ends, however it ends.
@@ -285,6 +300,7 @@ impl Running {
         let (sink, on_commit) = committed.map_err(|_| panicked())??;
         let (sequencer, inputs) = sequenced.map_err(|_| panicked())??;
         let refusing = sequencer.refusing.clone();
-        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing, watched: self.watched }))
+        let (tap, watched) = (self.shared.tap.clone(), self.watched);
+        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing, tap, watched }))
     }
 }

@@ -71,7 +71,7 @@ impl SequenceRunner {
     }
 
     fn sink_is_free(&self) -> bool {
-        self.shared.committed.load(Ordering::Acquire) == self.shared.sealed.load(Ordering::Relaxed)
+        !self.shared.is_committing()
     }
 
     /// The next event of any source, in turn; waits for a tick at most.

@@ -9,9 +9,11 @@ use crossbeam::channel::{Receiver, Sender};
 use crate::pipeline::chunk::Part;
 use crate::pipeline::epoch::ShardOutput;
 use crate::pipeline::exchange::{Chunk, ChunkReport, Exchange, Mark};
+use crate::pipeline::options::Options;
 use crate::pipeline::run::{FIRST_SHARD_BEAT, Shared};
 use crate::pipeline::shard::Shard;
 use crate::pipeline::shard::event::Out;
+use crate::pipeline::tap::{Stage, show_fates};
 
 /// A shard's part with the number of its chunk.
 pub(super) struct NumberedPart {
@@ -47,6 +49,7 @@ impl DecodeWorker {
 
 pub(super) struct ShardWorker {
     pub(super) index: usize,
+    pub(super) options: Arc<Options>,
     pub(super) shard: Shard,
     pub(super) parts: Receiver<NumberedPart>,
     pub(super) output: Sender<ShardOutput>,
@@ -56,7 +59,8 @@ pub(super) struct ShardWorker {
 }
 
 impl ShardWorker {
-    pub(super) fn run(mut self, n_sources: usize) {
+    pub(super) fn run(mut self) {
+        let n_sources = self.options.sources.len();
         let mut out = Out::new(n_sources, false);
         // Several decoders finish in any order; chunks in flight are bounded by the channels before.
         let mut early: BTreeMap<u64, NumberedPart> = BTreeMap::new();
@@ -66,7 +70,7 @@ impl ShardWorker {
             while let Some(NumberedPart { part, mark, .. }) = early.remove(&next) {
                 next += 1;
                 let before = out.events.len();
-                self.shard.apply(&part, &mut out);
+                self.apply(&part, &mut out);
                 self.shared.pending_events.fetch_add((out.events.len() - before) as u64, Ordering::Relaxed);
                 self.shared.beat(FIRST_SHARD_BEAT + self.index);
                 let Some(mark) = mark else { continue };
@@ -81,5 +85,16 @@ impl ShardWorker {
                 }
             }
         }
+    }
+
+    /// Decisions are gathered only while somebody listens to them.
+    fn apply(&mut self, part: &Part, out: &mut Out) {
+        let Some(look) = self.shared.tap.look(&[Stage::Shard], part.wall) else {
+            return self.shard.apply(part, out);
+        };
+        out.decisions = Some(Vec::new());
+        self.shard.apply(part, out);
+        let decisions = out.decisions.take().unwrap_or_default();
+        show_fates(&look, &self.options, &self.shard, part, &decisions);
     }
 }

@@ -8,7 +8,7 @@ use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::chunk::Seq;
 use crate::pipeline::options::ResolveAfter;
 use crate::pipeline::shard::dedup::{Member, MemberState, Unsaved};
-use crate::pipeline::shard::event::{GroupEvent, GroupEventKind, Order, Out};
+use crate::pipeline::shard::event::{GroupEvent, GroupEventKind, LandmarkKind, Order, Out};
 use crate::pipeline::shard::group::{EndCause, Group, Pending};
 use crate::pipeline::shard::timers::{Ticket, TicketKind};
 use crate::pipeline::shard::{Moment, Shard};
@@ -85,15 +85,22 @@ impl Shard {
                 member.state = MemberState::Resolved;
             }
             self.touch_member(slot, Unsaved::Touched);
+            self.note_stop(&member, EventReason::NotSeen, moment, out);
             self.stop_firing(member.group, EventReason::NotSeen, moment, out);
         } else if leaves <= moment.time {
             out.expired += 1;
+            self.note_stop(&member, EventReason::Expired, moment, out);
             self.stop_firing(member.group, EventReason::Expired, moment, out);
             self.changes.gone_members.push(member.key);
             self.drop_entry(slot);
         } else {
             self.file_member(slot);
         }
+    }
+
+    fn note_stop(&self, member: &Member, reason: EventReason, moment: Moment, out: &mut Out) {
+        let incident = self.group(member.group).map(|group| group.incident).unwrap_or_default();
+        out.note(moment.time, incident, LandmarkKind::MemberStopped(member.fingerprint, reason));
     }
 
     /// When a firing member counts as resolved, and when it is forgotten.
@@ -281,6 +288,7 @@ impl Shard {
         let was_open = group.ended.is_none();
         let was_firing = group.status == Status::Firing;
         group.ended = Some((at, EndCause::Person));
+        out.note(at, group.incident, LandmarkKind::WindowEnded(EndCause::Person));
         group.resolved_by = Some(by.to_owned());
         self.tally.open_windows -= u64::from(was_open);
         self.touch_group(slot);

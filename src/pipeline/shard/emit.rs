@@ -5,7 +5,7 @@ use crate::model::incident::{EventKind, EventReason, IncidentEvent};
 use crate::model::time::Timestamp;
 use crate::pipeline::correlate::event_of;
 use crate::pipeline::options::WindowKind;
-use crate::pipeline::shard::event::{GroupEvent, GroupEventKind, GroupView, Out};
+use crate::pipeline::shard::event::{GroupEvent, GroupEventKind, GroupView, LandmarkKind, Out};
 use crate::pipeline::shard::group::{EndCause, Group, Pending};
 use crate::pipeline::shard::timers::TicketKind;
 use crate::pipeline::shard::{Moment, Shard};
@@ -132,6 +132,7 @@ impl Shard {
         let closes = ends_with_resolve && group.ended.is_none();
         if closes {
             group.ended = Some((moment.time, EndCause::Resolved));
+            out.note(moment.time, group.incident, LandmarkKind::WindowEnded(EndCause::Resolved));
         }
         self.tally.open_windows -= u64::from(closes);
         self.tally.open_incidents -= 1;

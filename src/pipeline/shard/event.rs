@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::model::alert::{Severity, Status};
-use crate::model::fingerprint::{GroupHash, IncidentId};
+use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
 use crate::model::incident::{Counts, EventReason, Sample};
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::Seq;
 use crate::pipeline::outcome::{Outcome, SourceCounts};
+use crate::pipeline::shard::EndCause;
 use crate::pipeline::shard::busiest::BusyGroup;
+use crate::pipeline::source::SourceIndex;
 
 /// Where a group event stands in the one order of everything: timers of a step fire before the alert with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,15 +94,74 @@ pub struct GroupView {
     pub predecessor: Option<IncidentId>,
 }
 
-/// What became of one alert, for `replay --assignments` and `explain`.
+/// Why an alert met its outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It joined: a fingerprint that its group did not hold.
+    NewMember,
+    /// It joined: a member that had resolved.
+    FiresAgain,
+    /// It was held back, and the threshold was reached after it.
+    BackFilled,
+    /// It is folded: a repeat of a member that fires.
+    Repeat,
+    /// It is folded: a firing member begins anew after a pause, which changes nothing in its incident.
+    NewOccurrence,
+    /// It is folded: a repeat of a member whose incident a person resolved.
+    ResolvedByPerson,
+    /// It is folded: a resolve of something that does not fire.
+    NothingFires,
+    /// It is folded: held back, and the threshold was not reached in time.
+    BelowThreshold,
+    /// It resolved a member that fired.
+    MemberResolved,
+    /// It opened an incident, or reopened one.
+    #[serde(untagged)]
+    Opening(EventReason),
+}
+
+/// What became of one alert, or of a run of equal ones, for `replay --assignments`, the tap and `explain`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Which alert.
+    /// Which alert; the first of the run.
     pub seq: Seq,
+    /// Where it came from.
+    pub source: SourceIndex,
     /// Its outcome.
     pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+    /// How many alerts it is about.
+    pub alerts: u64,
     /// The incident it went to.
     pub incident: Option<IncidentId>,
+    /// Its identity.
+    pub fingerprint: Fingerprint,
+    /// Its group key.
+    pub group: GroupHash,
+}
+
+/// A turn in the life of an incident that neither its alerts nor its events tell; noted where decisions are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Landmark {
+    /// Record time.
+    pub at: Timestamp,
+    /// Whose.
+    pub incident: IncidentId,
+    /// What happened.
+    pub kind: LandmarkKind,
+}
+
+/// Kinds of landmarks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LandmarkKind {
+    /// Its window ended; of two in a row the second is right.
+    WindowEnded(EndCause),
+    /// Its window goes on.
+    WindowContinued,
+    /// Time ended the firing of a member: it was not seen any more, or it expired.
+    MemberStopped(Fingerprint, EventReason),
 }
 
 /// What a shard gathers between two epochs.
@@ -110,6 +173,8 @@ pub struct Out {
     pub counts: Vec<SourceCounts>,
     /// Decisions, if they are asked for.
     pub decisions: Option<Vec<Decision>>,
+    /// Landmarks, where decisions are asked for.
+    pub landmarks: Vec<Landmark>,
     /// Records older than the last of their group, counted as at that last.
     pub late: u64,
     /// Members that left because nobody saw or resolved them for `forget_after`.
@@ -126,6 +191,13 @@ impl Out {
             counts: vec![SourceCounts::default(); n_sources],
             decisions: with_decisions.then(Vec::new),
             ..Self::default()
+        }
+    }
+
+    /// Notes a landmark where decisions are asked for.
+    pub(crate) fn note(&mut self, at: Timestamp, incident: IncidentId, kind: LandmarkKind) {
+        if self.decisions.is_some() {
+            self.landmarks.push(Landmark { at, incident, kind });
         }
     }
 }

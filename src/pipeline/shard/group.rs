@@ -24,7 +24,7 @@ fn text_bytes(sample: &Sample) -> usize {
 /// What ended a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum EndCause {
+pub enum EndCause {
     /// Silence for `gap`.
     Gap = 0,
     /// `max_age`, `max_alerts` or the length of a fixed window.

@@ -5,14 +5,14 @@
 //! its alerts, so that no held alert ever points to an entry that is not its own.
 
 use crate::model::alert::Status;
-use crate::model::fingerprint::MemberKey;
+use crate::model::fingerprint::{GroupHash, IncidentId, MemberKey};
 use crate::model::incident::EventReason;
 use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::chunk::{Arrival, Part};
 use crate::pipeline::options::OpenAfter;
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::shard::dedup::{MemberState, Unsaved};
-use crate::pipeline::shard::event::Out;
+use crate::pipeline::shard::event::{Decision, Out, Reason};
 use crate::pipeline::shard::group::{Group, HeldAlert};
 use crate::pipeline::shard::place::sample_of;
 use crate::pipeline::shard::timers::TicketKind;
@@ -120,6 +120,7 @@ impl Shard {
         if group.opening_reason == EventReason::FirstAlert {
             group.opening_reason = EventReason::Threshold;
         }
+        let opening = Reason::Opening(group.opening_reason);
         self.changes.gone_held.push(hash);
         for alert in &held {
             if let Some(member) = self.dedup.get_mut(alert.slot) {
@@ -130,13 +131,13 @@ impl Shard {
             let is_first = self.join_held(group_slot, alert);
             let stand_in = Arrival { source: alert.source, severity: alert.severity, ..*arrival };
             self.count_in(group_slot, &stand_in, Status::Firing, 1, alert.time);
-            let outcome = match (alert.seq == arrival.seq, is_first) {
-                (true, _) => Outcome::Opened,
-                (false, true) => Outcome::Joined,
-                (false, false) => Outcome::Folded,
+            let (outcome, reason) = match (alert.seq == arrival.seq, is_first) {
+                (true, _) => (Outcome::Opened, opening),
+                (false, true) => (Outcome::Joined, Reason::BackFilled),
+                (false, false) => (Outcome::Folded, Reason::BackFilled),
             };
             Self::count_held(out, alert.source, -1);
-            Self::count_one(out, alert.source, alert.seq, outcome, 1, Some(incident));
+            self.decide_held(alert, hash, outcome, reason, Some(incident), out);
         }
         self.announce_later(group_slot, moment, out);
         self.file_window(group_slot);
@@ -167,11 +168,27 @@ impl Shard {
         let within = self.threshold(group_slot).within;
         while let Some(group) = self.group_mut(group_slot) {
             let Some(alert) = group.held.pop_front_if(|oldest| oldest.time + within < at) else { return };
+            let hash = group.hash;
             self.touch_group(group_slot);
-            self.forget_held(group_slot, alert.slot);
             Self::count_held(out, alert.source, -1);
-            Self::count_one(out, alert.source, alert.seq, Outcome::Folded, 1, None);
+            self.decide_held(&alert, hash, Outcome::Folded, Reason::BelowThreshold, None, out);
+            self.forget_held(group_slot, alert.slot);
         }
+    }
+
+    /// The outcome of an alert that was held back. Its entry must still be there.
+    fn decide_held(
+        &self,
+        alert: &HeldAlert,
+        group: GroupHash,
+        outcome: Outcome,
+        reason: Reason,
+        incident: Option<IncidentId>,
+        out: &mut Out,
+    ) {
+        let fingerprint = self.dedup.get(alert.slot).map_or_else(Default::default, |member| member.fingerprint);
+        let HeldAlert { seq, source, .. } = *alert;
+        Self::decide(out, Decision { seq, source, outcome, reason, alerts: 1, incident, fingerprint, group });
     }
 
     /// One held alert less of this entry, which leaves with its last one.

@@ -3,12 +3,13 @@
 //! `apply` takes a part of a chunk and walks through its steps and alerts in their one order; timers that are due fire
 //! between records. No channel, no clock, no log, no configuration beyond the rules. The life of an alert is in
 //! `place.rs`, of a threshold in `hold.rs`, what timers do in `due.rs`, what is told in `emit.rs`, what is written to
-//! the state in `save.rs`.
+//! the state in `save.rs`; `describe.rs` names what the tap shows.
 
 mod arena;
 pub mod busiest;
 mod clocks;
 mod dedup;
+mod describe;
 mod due;
 mod emit;
 pub mod event;
@@ -24,7 +25,7 @@ use crate::model::alert::Status;
 use crate::model::fingerprint::{GroupHash, HashKey, HashedMap, IncidentId, MemberKey};
 use crate::model::incident::{EventReason, IncidentEvent};
 use crate::model::time::Timestamp;
-use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, RESOLVE_TIMEOUT, Seq, Step, StepKind};
+use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, RESOLVE_TIMEOUT, Step, StepKind};
 use crate::pipeline::options::{Options, SourceOptions, WindowRule};
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::source::SourceIndex;
@@ -32,8 +33,9 @@ use crate::pipeline::source::SourceIndex;
 use arena::Arena;
 use clocks::{Clocks, Feed};
 use dedup::{Dedup, Unsaved};
-use event::{Decision, Order, Out};
-use group::{EndCause, Group};
+use event::{Decision, LandmarkKind, Order, Out, Reason};
+pub use group::EndCause;
+use group::Group;
 
 /// What is happening, for everything that depends on when.
 #[derive(Clone, Copy, Debug)]
@@ -328,16 +330,17 @@ impl Shard {
     }
 
     /// Counts the one outcome of `n` alerts.
-    fn count(out: &mut Out, arrival: &Arrival, outcome: Outcome, n: u64, incident: Option<IncidentId>) {
-        Self::count_one(out, arrival.source, arrival.seq, outcome, n, incident);
+    fn count(out: &mut Out, arrival: &Arrival, outcome: Outcome, reason: Reason, n: u64, incident: Option<IncidentId>) {
+        let Arrival { seq, source, fingerprint, group, .. } = *arrival;
+        Self::decide(out, Decision { seq, source, outcome, reason, alerts: n, incident, fingerprint, group });
     }
 
-    fn count_one(out: &mut Out, source: SourceIndex, seq: Seq, outcome: Outcome, n: u64, incident: Option<IncidentId>) {
-        if let Some(counts) = out.counts.get_mut(usize::from(source.0)) {
-            counts.count(outcome, n);
+    fn decide(out: &mut Out, decision: Decision) {
+        if let Some(counts) = out.counts.get_mut(usize::from(decision.source.0)) {
+            counts.count(decision.outcome, decision.alerts);
         }
         if let Some(decisions) = &mut out.decisions {
-            decisions.push(Decision { seq, outcome, incident });
+            decisions.push(decision);
         }
     }
 
@@ -348,6 +351,7 @@ impl Shard {
             return;
         }
         group.ended = Some((at, cause));
+        out.note(at, group.incident, LandmarkKind::WindowEnded(cause));
         self.tally.open_windows -= 1;
         self.touch_group(slot);
         self.tell_rest(slot, Moment { time: at, ..moment }, out);

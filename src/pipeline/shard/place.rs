@@ -11,7 +11,7 @@ use crate::pipeline::chunk::{Arrival, Part};
 use crate::pipeline::options::WindowKind;
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::shard::dedup::{Member, MemberState, Unsaved};
-use crate::pipeline::shard::event::Out;
+use crate::pipeline::shard::event::{LandmarkKind, Out, Reason};
 use crate::pipeline::shard::group::{EndCause, Group, Pending};
 use crate::pipeline::shard::{Moment, Shard};
 
@@ -66,6 +66,7 @@ impl Shard {
         let Some(group) = self.group(group_slot) else { return };
         let at = arrival.time.max(group.last);
         let incident = group.incident;
+        let reason = if group.resolved_by.is_some() { Reason::ResolvedByPerson } else { Reason::Repeat };
         let is_late = arrival.time < group.last;
         out.late += if is_late { n } else { 0 };
         let moment = self.moment(group_slot, arrival, at);
@@ -73,7 +74,7 @@ impl Shard {
         let came_before_its_end = matches!(self.group(group_slot), Some(group)
             if matches!(group.ended, Some((end, EndCause::Gap)) if at < end));
         if came_before_its_end {
-            self.reopen_window(group_slot, at);
+            self.reopen_window(group_slot, at, out);
         }
         if let Some(member) = self.dedup.get_mut(slot) {
             member.last = at;
@@ -89,7 +90,7 @@ impl Shard {
         if came_before_its_end {
             self.file_window(group_slot);
         }
-        Self::count(out, arrival, Outcome::Folded, n, Some(incident));
+        Self::count(out, arrival, Outcome::Folded, reason, n, Some(incident));
         self.change(group_slot, if rose { EventReason::SeverityRose } else { EventReason::Counted }, moment, out);
     }
 
@@ -132,6 +133,7 @@ impl Shard {
         self.close_window(slot, at, EndCause::Cap, moment, out);
         if let Some(group) = self.group_mut(slot) {
             group.ended = Some((at, EndCause::Cap));
+            out.note(at, group.incident, LandmarkKind::WindowEnded(EndCause::Cap));
         }
         self.touch_group(slot);
     }
@@ -160,12 +162,13 @@ impl Shard {
         let Some(group) = self.group_mut(group_slot) else { return };
         let (was_resolved, incident) = (group.status == Status::Resolved, group.incident);
         let before = slot.and_then(|slot| self.dedup.get(slot)).filter(|member| member.group == group_slot);
-        let was_firing = before.is_some_and(|member| member.state == MemberState::Firing);
-        self.reopen_window(group_slot, at);
+        let (was_member, was_firing) =
+            (before.is_some(), before.is_some_and(|member| member.state == MemberState::Firing));
+        self.reopen_window(group_slot, at, out);
         let (entry, rose) = self.enter(group_slot, slot, part, arrival, moment, out);
-        let outcome = if was_resolved {
+        let (outcome, why) = if was_resolved {
             self.reopen(group_slot, moment, out);
-            Outcome::Opened
+            (Outcome::Opened, Reason::Opening(EventReason::FiringAgain))
         } else {
             let reason = match (rose, was_firing) {
                 (true, _) => EventReason::SeverityRose,
@@ -173,18 +176,23 @@ impl Shard {
                 (false, false) => EventReason::Grew,
             };
             self.change(group_slot, reason, moment, out);
-            if was_firing { Outcome::Folded } else { Outcome::Joined }
+            match (was_firing, was_member) {
+                (true, _) => (Outcome::Folded, Reason::NewOccurrence),
+                (false, true) => (Outcome::Joined, Reason::FiresAgain),
+                (false, false) => (Outcome::Joined, Reason::NewMember),
+            }
         };
-        Self::count(out, arrival, outcome, 1, Some(incident));
+        Self::count(out, arrival, outcome, why, 1, Some(incident));
         self.file_window(group_slot);
         self.repeat_rest(entry, arrival, out);
     }
 
     /// A window that silence had ended goes on: by a late record from before its end, or within `reopen`.
-    fn reopen_window(&mut self, slot: u32, at: Timestamp) {
+    fn reopen_window(&mut self, slot: u32, at: Timestamp, out: &mut Out) {
         let Some(group) = self.group_mut(slot) else { return };
         let Some((end, EndCause::Gap | EndCause::Resolved)) = group.ended else { return };
         group.ended = None;
+        out.note(at, group.incident, LandmarkKind::WindowContinued);
         if at >= end {
             group.window_from = at; // A continued window starts its age anew; a late record does not.
             group.window_members = 0;
@@ -224,7 +232,7 @@ impl Shard {
         let (entry, _) = self.enter(group_slot, slot, part, arrival, moment, out);
         self.announce_later(group_slot, moment, out);
         let incident = self.group(group_slot).map(|group| group.incident);
-        Self::count(out, arrival, Outcome::Opened, 1, incident);
+        Self::count(out, arrival, Outcome::Opened, Reason::Opening(reason), 1, incident);
         self.file_window(group_slot);
         self.repeat_rest(entry, arrival, out);
     }
@@ -365,7 +373,7 @@ impl Shard {
 
     pub(super) fn resolve(&mut self, slot: Option<u32>, arrival: &Arrival, out: &mut Out) {
         let Some((slot, member)) = slot.and_then(|slot| self.dedup.get(slot).map(|member| (slot, *member))) else {
-            return Self::count(out, arrival, Outcome::Folded, u64::from(arrival.count), None);
+            return Self::count(out, arrival, Outcome::Folded, Reason::NothingFires, u64::from(arrival.count), None);
         };
         let Some((incident, last)) = self.group(member.group).map(|group| (group.incident, group.last)) else { return };
         let shown =
@@ -375,7 +383,8 @@ impl Shard {
             MemberState::Held => MemberState::HeldResolved,
             MemberState::Resolved | MemberState::HeldResolved => {
                 // A resolve of what does not fire: it has its outcome, and changes nothing.
-                return Self::count(out, arrival, Outcome::Folded, u64::from(arrival.count), shown);
+                let n = u64::from(arrival.count);
+                return Self::count(out, arrival, Outcome::Folded, Reason::NothingFires, n, shown);
             }
         };
         if let Some(member) = self.dedup.get_mut(slot) {
@@ -386,12 +395,12 @@ impl Shard {
         if state == MemberState::Resolved {
             let moment = self.moment(member.group, arrival, arrival.time.max(last));
             self.count_in(member.group, arrival, Status::Resolved, 1, moment.time);
-            Self::count(out, arrival, Outcome::Resolved, 1, shown);
+            Self::count(out, arrival, Outcome::Resolved, Reason::MemberResolved, 1, shown);
             rest -= 1;
             self.stop_firing(member.group, EventReason::AllResolved, moment, out);
         }
         if rest > 0 {
-            Self::count(out, arrival, Outcome::Folded, rest, shown);
+            Self::count(out, arrival, Outcome::Folded, Reason::NothingFires, rest, shown);
         }
     }
 

@@ -8,6 +8,7 @@ pub mod sqlite;
 
 use std::sync::Arc;
 
+use crate::model::alert::Format;
 use crate::model::fingerprint::GroupHash;
 use crate::model::incident::IncidentEvent;
 use crate::model::time::Timestamp;
@@ -49,6 +50,8 @@ pub struct DeadLetter {
     pub index: Option<u32>,
     /// What is wrong.
     pub reason: Reject,
+    /// The wire format as which it was read.
+    pub format: Format,
     /// Record time, or the wall clock where there is none.
     pub at: Timestamp,
     /// The original bytes; cut to 64 KiB when the record is larger than 1 MiB (`original_len` tells).

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::alert::{Severity, Status};
+use crate::model::alert::{Format, Severity, Status};
 use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
 use crate::model::incident::{Counts, EVENT_VERSION, EventKind, EventReason, IncidentEvent};
 use crate::model::time::Timestamp;
@@ -73,6 +73,7 @@ pub(crate) fn dead_letter(position: u64, bytes: &[u8]) -> DeadLetter {
         position,
         index: None,
         reason: Reject::MalformedJson,
+        format: Format::Native,
         at: Timestamp(position as i64),
         bytes: bytes.to_vec(),
         original_len: bytes.len() as u64,

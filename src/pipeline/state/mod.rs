@@ -1,8 +1,10 @@
-//! State entries to blocks and back: versioned, checked, the same bytes in Kafka and SQLite. No I/O.
+//! State entries to blocks and back: versioned, checked, the same bytes in Kafka and SQLite; and when all of them are
+//! written anew. No I/O.
 
 pub mod block;
 pub mod entry;
 pub mod restore;
+pub mod sweep;
 
 pub use block::{BlockWriter, read_block};
 pub use restore::Restored;

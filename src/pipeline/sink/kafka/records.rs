@@ -94,6 +94,7 @@ fn headers(letter: &DeadLetter) -> OwnedHeaders {
     let fields = [
         ("dlq.version", Some(DEAD_LETTER_VERSION)),
         ("dlq.reason", Some(letter.reason.name())),
+        ("dlq.format", Some(letter.format.name())),
         ("dlq.source", Some(place.as_str())),
         ("dlq.source_name", Some(letter.source.as_str())),
         ("dlq.index", index.as_deref()),
@@ -135,6 +136,7 @@ mod tests {
     use rdkafka::message::Headers as _;
 
     use super::*;
+    use crate::model::alert::Format;
     use crate::pipeline::decode::Reject;
 
     fn letter(bytes: Vec<u8>) -> DeadLetter {
@@ -144,6 +146,7 @@ mod tests {
             position: 42,
             index: Some(7),
             reason: Reject::NoLabels,
+            format: Format::AlertmanagerWebhook,
             at: Timestamp(0),
             original_len: bytes.len() as u64,
             bytes,
@@ -161,6 +164,7 @@ mod tests {
         let expected = [
             ("dlq.version", "1"),
             ("dlq.reason", "no_labels"),
+            ("dlq.format", "alertmanager_webhook"),
             ("dlq.source", "alerts/3/42"),
             ("dlq.source_name", "kafka"),
             ("dlq.index", "7"),

@@ -172,8 +172,8 @@ fn write_incidents(transaction: &Transaction<'_>, epoch: &Epoch) -> rusqlite::Re
 fn write_dead_letters(transaction: &Transaction<'_>, epoch: &Epoch) -> rusqlite::Result<()> {
     let mut insert: CachedStatement<'_> = transaction.prepare_cached(
         "INSERT INTO dead_letters
-         (epoch, stored_at, source, partition, position, element, reason, at, original_len, bytes)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+         (epoch, stored_at, source, partition, position, element, reason, at, original_len, bytes, format)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     let mut n_bytes = meta(transaction, "dead_letter_bytes")?;
     for letter in &epoch.dead_letters {
@@ -189,6 +189,7 @@ fn write_dead_letters(transaction: &Transaction<'_>, epoch: &Epoch) -> rusqlite:
             letter.at.0,
             to_sql(letter.original_len),
             letter.bytes,
+            letter.format.name(),
         ])?;
     }
     set_meta(transaction, "dead_letter_bytes", n_bytes)

@@ -1,11 +1,12 @@
 //! Epochs in one SQLite file, `state.db`: the embedded store. No broker, no second process, one SQL transaction an epoch.
 //!
 //! The file may be read by anybody at any time (`incident_events` by position, `dead_letters`); only one daemon writes,
-//! which a lock on the file beside it makes sure. A second writer of single rows is `CommandLog`.
+//! which a lock on the file beside it makes sure. Second writers of single rows are `CommandLog` and `DeadLetterMarks`.
 
 mod archive;
 mod command_log;
 mod commit;
+mod marks;
 mod retention;
 mod schema;
 #[cfg(test)]
@@ -22,7 +23,8 @@ use crate::pipeline::sink::{CommitError, Committed, Epoch, EpochSink, Removed, R
 
 pub use archive::{ArchiveReadError, IncidentArchive};
 pub use command_log::{CommandLog, CommandLogError, LoggedCommand};
-pub use schema::{OpenError, open_read_only};
+pub use marks::{DeadLetterMarks, MarkError};
+pub use schema::{OpenError, lock_file, open_read_only};
 
 /// Name of the state file in the data directory.
 pub const FILE_NAME: &str = "state.db";

@@ -19,8 +19,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// - `blocks`: state; only those from `meta.safe_from` on count, older ones wait to be deleted in slices.
 /// - `incident_events`: the log that response reads by position. `AUTOINCREMENT`, so that no position is used twice.
 /// - `positions`: for people; the truth is in the state's meta entry.
+/// - `dead_letters.format`: absent in letters of version 1. `requeued_at`, `requeued_to`: when and where to a letter was
+///   put in again last, written by the command line.
 /// - `meta.dead_letter_bytes`: kept up to date with every change of `dead_letters`, because summing up reads it all.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     INSERT INTO meta (key, value) VALUES ('last_epoch', 0), ('safe_from', 0), ('dead_letter_bytes', 0);
     CREATE TABLE blocks (
@@ -69,7 +72,17 @@ const MIGRATIONS: [&str; 1] = ["
         at INTEGER NOT NULL,
         json TEXT NOT NULL
     ) STRICT;
-"];
+",
+    "
+    ALTER TABLE dead_letters ADD COLUMN format TEXT;
+    ALTER TABLE dead_letters ADD COLUMN requeued_at INTEGER;
+    ALTER TABLE dead_letters ADD COLUMN requeued_to TEXT;
+",
+];
+
+/// The tables of the first released version, for the test that a file of it is brought up to date.
+#[cfg(test)]
+pub(super) const FIRST_VERSION: &str = MIGRATIONS[0];
 
 /// Why the state file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -157,15 +170,21 @@ pub(super) fn lock(file: &Path) -> Result<File, OpenError> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| OpenError::unusable(folder, error))?;
     }
-    let mut name = OsString::from(file);
-    name.push(".lock");
-    let path = PathBuf::from(name);
+    let path = lock_file(file);
     let lock = private_file(&path).map_err(|error| OpenError::unusable(&path, error))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { file: file.to_owned() }),
         Err(TryLockError::Error(error)) => Err(OpenError::unusable(&path, error)),
     }
+}
+
+/// The file beside a state file whose lock the daemon holds.
+#[must_use]
+pub fn lock_file(file: &Path) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(".lock");
+    PathBuf::from(name)
 }
 
 /// Opens the file for writing, creates it and brings its tables up to date where necessary. The caller holds the lock.

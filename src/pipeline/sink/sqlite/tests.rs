@@ -227,7 +227,7 @@ fn a_newer_or_foreign_or_damaged_file_is_refused_untouched() {
         sql("PRAGMA user_version = 99")(file);
     };
     let cases: [(Prepare<'_>, &str); 5] = [
-        (newer, "written by a newer tidegate (its version is 99, this program knows up to 1)"),
+        (newer, "written by a newer tidegate (its version is 99, this program knows up to 2)"),
         (&sql("CREATE TABLE theirs (x)"), "not one of tidegate"),
         (&sql("PRAGMA application_id = 7; CREATE TABLE theirs (x)"), "not one of tidegate"),
         (&|file| std::fs::write(file, "once upon a time ".repeat(1_000)).unwrap(), "damaged or not an SQLite file"),
@@ -289,4 +289,40 @@ fn readers_and_the_command_log_need_a_prepared_file() {
     assert!(reader.execute("DELETE FROM blocks", []).is_err());
     sink.commit(&samples::epoch(2)).unwrap();
     assert_eq!(number(&reader, "SELECT count(*) FROM blocks"), 2);
+}
+
+#[test]
+fn a_file_of_the_first_version_is_brought_up_to_date_and_keeps_its_letters() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(FILE_NAME);
+    let first = Connection::open(&file).unwrap();
+    first.execute_batch(schema::FIRST_VERSION).unwrap();
+    first
+        .execute_batch(
+            "PRAGMA application_id = 0x74696465; PRAGMA user_version = 1;
+             INSERT INTO dead_letters (epoch, stored_at, source, partition, position, reason, at, original_len, bytes)
+             VALUES (1, 2, 'in', 'alerts/0', 3, 'empty', 4, 0, x'');",
+        )
+        .unwrap();
+    drop(first);
+    let message = open_read_only(&file).unwrap_err().to_string();
+    assert!(message.contains("start the daemon of this version once"), "{message}");
+    let mut sink = open(folder.path());
+    sink.commit(&samples::epoch(1)).unwrap();
+    let connection = sink.connection.as_ref().unwrap();
+    assert_eq!(number(connection, "SELECT count(*) FROM dead_letters WHERE format IS NULL"), 1);
+    assert_eq!(number(connection, "SELECT count(*) FROM dead_letters WHERE format = 'native'"), 1);
+}
+
+#[test]
+fn a_requeued_letter_is_marked_beside_the_running_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sink = open(folder.path());
+    sink.commit(&samples::epoch(1)).unwrap();
+    let marks = DeadLetterMarks::open(&folder.path().join(FILE_NAME)).unwrap();
+    assert_eq!(marks.mark(1, crate::model::Timestamp(77), "somewhere"), Ok(true));
+    assert_eq!(marks.mark(2, crate::model::Timestamp(77), "somewhere"), Ok(false), "there is no such letter");
+    sink.commit(&samples::epoch(2)).unwrap();
+    let connection = sink.connection.as_ref().unwrap();
+    assert_eq!(number(connection, "SELECT requeued_at FROM dead_letters WHERE id = 1"), 77);
 }

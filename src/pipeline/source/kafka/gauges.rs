@@ -1,6 +1,8 @@
-//! What a Kafka source counts, by partition: one set of handles for each lane, so that counting needs no look-up.
+//! What a Kafka source shows of its partitions: one set of handles for each lane, so that telling needs no look-up.
+//!
+//! Records and bytes are not counted here: they are published when they are durable, for every kind of source alike.
 
-use crate::metrics::{Counter, Gauge, Metric, Metrics};
+use crate::metrics::{Gauge, Metric, Metrics};
 use crate::model::time::Timestamp;
 use crate::pipeline::source::kafka::lane::Lane;
 
@@ -12,8 +14,6 @@ pub(super) struct Gauges {
 }
 
 struct LaneGauges {
-    records: Counter,
-    bytes: Counter,
     lag_records: Gauge,
     lag_seconds: Gauge,
 }
@@ -21,6 +21,7 @@ struct LaneGauges {
 impl Gauges {
     pub(super) fn new(metrics: Metrics, source: &str) -> Self {
         let waiting = metrics.gauge(Metric::PausedPartitions, &[source]);
+        metrics.add(Metric::OffsetsLost, &[source], 0); // What first shows with 1 is no increase to Prometheus.
         Self { metrics, source: source.to_owned(), lanes: Vec::new(), waiting }
     }
 
@@ -29,18 +30,19 @@ impl Gauges {
         let labels = [self.source.as_str(), &lane.name];
         self.metrics.gauge(Metric::PartitionAssigned, &labels).set(1.0);
         self.lanes.push(LaneGauges {
-            records: self.metrics.counter(Metric::RecordsConsumed, &labels),
-            bytes: self.metrics.counter(Metric::ConsumedBytes, &labels),
             lag_records: self.metrics.gauge(Metric::ConsumerLagRecords, &labels),
             lag_seconds: self.metrics.gauge(Metric::ConsumerLagSeconds, &labels),
         });
     }
 
-    pub(super) fn took(&self, index: usize, n_bytes: usize) {
-        if let Some(lane) = self.lanes.get(index) {
-            lane.records.increment(1);
-            lane.bytes.increment(n_bytes as u64);
-        }
+    /// The set of partitions has changed.
+    pub(super) fn reassigned(&self) {
+        self.metrics.add(Metric::Rebalances, &[&self.source], 1);
+    }
+
+    /// Records to go on from are gone.
+    pub(super) fn lost_offset(&self) {
+        self.metrics.add(Metric::OffsetsLost, &[&self.source], 1);
     }
 
     /// Where a lane stands; `end` is its high watermark as far as it is known.

@@ -138,6 +138,7 @@ impl Reader<'_> {
         }
         self.drain_main_queue(consumer)?;
         // All of them, the old ones too: what is not named is taken for no longer read.
+        self.gauges.reassigned();
         let names = self.lanes.iter().map(|lane| Arc::clone(&lane.name)).collect();
         self.send(SourceEvent::Assigned(names))
     }

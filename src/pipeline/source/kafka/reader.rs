@@ -246,7 +246,6 @@ impl<'a> Reader<'a> {
         };
         let bytes = message.payload().unwrap_or_default();
         self.batch.push(bytes, at);
-        self.gauges.took(index, bytes.len());
         true
     }
 
@@ -277,6 +276,7 @@ impl<'a> Reader<'a> {
                     lane.next
                 );
                 lane.next = 0;
+                self.gauges.lost_offset();
                 self.begin_anew(index, consumer)
             }
         }

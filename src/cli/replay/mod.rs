@@ -3,6 +3,15 @@
 //! Record time is `receivedAt`, else `startsAt`, else that of the line before. At the end the clock runs on until no
 //! timer is left. Also how grouping is judged: `--assignments` tells for every line what became of it.
 
+mod draw;
+mod flags;
+mod person;
+mod picture;
+mod scene;
+mod svg;
+mod ticks;
+
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,13 +21,17 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
+use crate::cli::output::{self, Output};
+use crate::cli::replay::person::Person;
+use crate::cli::replay::picture::Picture;
 use crate::cli::{FAILED, terminal};
 use crate::control::config::{Config, Overrides};
 use crate::model::alert::Format;
 use crate::model::fingerprint::{HashKey, IncidentId};
 use crate::model::time::Timestamp;
-use crate::pipeline::chunk::StepKind;
+use crate::pipeline::chunk::{Seq, Step, StepKind};
 use crate::pipeline::epoch::{Attached, Summary};
 use crate::pipeline::inline::Engine;
 use crate::pipeline::options::{Options, RecordTime, SourceOptions};
@@ -49,6 +62,15 @@ pub struct ReplayArgs {
     /// Writes for every line, in order, what became of it.
     #[arg(long, value_name = "FILE")]
     assignments: Option<PathBuf>,
+    /// Draws what the configuration makes of a small file: alerts in lanes, incidents, windows and events over time.
+    #[arg(long, value_name = "FILE.svg")]
+    picture: Option<PathBuf>,
+    /// How to write the summary.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// A person resolves, at this record time, every incident that is open then.
+    #[arg(long, value_name = "TIME", value_parser = person::time)]
+    resolve_at: Option<Timestamp>,
 }
 
 /// Replays.
@@ -75,6 +97,11 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         let n_bytes =
             lines.read_until(b'\n', &mut line).with_context(|| format!("read {}", args.from.display()))? as u64;
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if replay.person.as_ref().is_some_and(|person| person.speaks_before(text)) {
+            let fresh = Batch { partitions: batch.partitions.clone(), ..Batch::default() };
+            replay.feed(std::mem::replace(&mut batch, fresh))?;
+            replay.resolve()?;
+        }
         if n_bytes > 0 {
             batch.push(text, record_at(offset, n_bytes));
             offset += n_bytes;
@@ -90,7 +117,11 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     }
     let summary = replay.finish()?;
     progress.finish_and_clear();
-    tell(&summary, &replay)?;
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        Output::Text => tell(&summary, &replay, &mut out)?,
+        Output::Json => output::json(&as_json(&summary, &replay), &mut out)?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -100,7 +131,7 @@ fn record_at(offset: u64, n_bytes: u64) -> RecordRef {
 }
 
 fn progress_bar(file: &Path) -> anyhow::Result<ProgressBar> {
-    let len = file.metadata().with_context(|| format!("look at {}", file.display()))?.len();
+    let len = file.metadata().with_context(|| format!("read alerts from {}", file.display()))?.len();
     let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?;
     Ok(ProgressBar::new(len).with_style(style)) // Hidden by itself where standard error is no terminal.
 }
@@ -117,6 +148,11 @@ struct Replay {
     /// By line; only filled if assignments are asked for.
     fates: Option<Vec<Fate>>,
     assignments: Option<PathBuf>,
+    /// Gathers for the picture, and where it goes.
+    picture: Option<(Picture, PathBuf)>,
+    person: Option<Person>,
+    /// Name of the configuration without folder and ending.
+    title: String,
     incidents: Option<BufWriter<File>>,
     rejected: Vec<DeadLetter>,
     n_rejected: u64,
@@ -130,14 +166,19 @@ struct Replay {
 impl Replay {
     fn new(config: &Config, args: &ReplayArgs) -> anyhow::Result<Self> {
         let options = Arc::new(replay_options(config));
+        let picture = args.picture.clone().map(|path| (Picture::new(options.clone()), path));
+        let with_decisions = args.assignments.is_some() || picture.is_some();
         let start = Start::new(options, Restored::default(), HashKey::FIXED).context("start engine")?;
         let create = |path: &PathBuf| {
             File::create(path).map(BufWriter::new).with_context(|| format!("create {}", path.display()))
         };
         Ok(Self {
-            engine: Engine::new(start, args.assignments.is_some()),
+            engine: Engine::new(start, with_decisions),
             fates: args.assignments.is_some().then(Vec::new),
             assignments: args.assignments.clone(),
+            picture,
+            person: args.resolve_at.map(Person::new),
+            title: args.config.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             incidents: args.incidents.as_ref().map(create).transpose()?,
             rejected: Vec::new(),
             n_rejected: 0,
@@ -157,6 +198,9 @@ impl Replay {
             let rejected = Fate { outcome: Outcome::Rejected, incident: None };
             fates.resize(fates.len() + n_lines, rejected);
         }
+        if let Some((picture, _)) = &mut self.picture {
+            picture.see(&batch)?;
+        }
         self.engine.feed(SourceIndex(0), batch, Vec::new(), Timestamp(0));
         self.batches += 1;
         if self.batches.is_multiple_of(EPOCH_BATCHES) {
@@ -173,6 +217,9 @@ impl Replay {
     fn take(&mut self, epoch: &Epoch, attached: Attached) -> anyhow::Result<()> {
         for record in &epoch.incidents {
             self.n_events += 1;
+            if let Some(person) = &mut self.person {
+                person.note(&record.event);
+            }
             self.n_incidents += u64::from(record.event.revision == 1);
             if let Some(out) = &mut self.incidents {
                 out.write_all(&record.json).context("write incidents")?;
@@ -187,6 +234,9 @@ impl Replay {
                 }
             }
         }
+        if let Some((picture, _)) = &mut self.picture {
+            picture.take(epoch, &attached);
+        }
         self.n_rejected += epoch.dead_letters.len() as u64;
         let room = EXPLAINED_MAX.saturating_sub(self.rejected.len());
         self.rejected.extend(epoch.dead_letters.iter().take(room).cloned());
@@ -194,7 +244,27 @@ impl Replay {
         Ok(())
     }
 
+    /// The person speaks: time goes on to their word, so that they see what was told before it.
+    fn resolve(&mut self) -> anyhow::Result<()> {
+        let Some(person) = &self.person else { return Ok(()) };
+        let source = SourceIndex(0);
+        self.step(vec![StepKind::Clock { source, to: person.at }]);
+        self.end_epoch()?;
+        if let Some(person) = self.person.take() {
+            self.step(person.speak());
+        }
+        Ok(())
+    }
+
+    /// Something between two lines; unlike a step of the engine it takes no number, for numbers are those of lines.
+    fn step(&mut self, kinds: Vec<StepKind>) {
+        let seq = Seq { record: self.engine.next_record(), index: 0 };
+        let steps = kinds.into_iter().map(|kind| Step { seq, kind }).collect();
+        self.engine.feed(SourceIndex(0), Batch::default(), steps, Timestamp(0));
+    }
+
     fn finish(&mut self) -> anyhow::Result<Summary> {
+        self.resolve()?;
         self.engine.step(StepKind::RunOut);
         self.end_epoch()?;
         if let Some(out) = &mut self.incidents {
@@ -211,19 +281,44 @@ impl Replay {
             }
             out.flush().context("write assignments")?;
         }
+        if let Some((picture, path)) = &self.picture {
+            let svg = picture.draw(self.title.clone())?;
+            std::fs::write(path, svg).with_context(|| format!("write {}", path.display()))?;
+        }
         Ok(self.last.clone())
     }
 }
 
 /// The rules and the identity of the configuration, one file as the only source.
 fn replay_options(config: &Config) -> Options {
-    let identity = config.pipeline.sources.first().map(|source| source.identity.clone()).unwrap_or_default();
-    let source = SourceOptions { identity, time: RecordTime::Payload, ..SourceOptions::named("replay") };
+    let first = config.pipeline.sources.first();
+    let identity = first.map(|source| source.identity.clone()).unwrap_or_default();
+    let resend_interval = first.and_then(|source| source.resend_interval);
+    let time = RecordTime::Payload;
+    let source = SourceOptions { identity, resend_interval, time, ..SourceOptions::named("replay") };
     Options { decoders: 1, shards: 1, sources: vec![source].into(), ..config.pipeline.clone() }
 }
 
-fn tell(summary: &Summary, replay: &Replay) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
+fn as_json(summary: &Summary, replay: &Replay) -> serde_json::Value {
+    let counts = summary.totals.first().copied().unwrap_or_default().counts;
+    let outcomes: BTreeMap<&str, u64> =
+        Outcome::ALL.iter().map(|outcome| outcome.name()).zip(counts.outcomes).collect();
+    let rejected = replay.rejected.iter().map(|letter| {
+        let begins_with = terminal::excerpt(&letter.bytes, 60);
+        json!({ "position": letter.position, "reason": letter.reason.name(), "begins_with": begins_with })
+    });
+    json!({
+        "lines": replay.lines,
+        "alerts": counts.received,
+        "outcomes": outcomes,
+        "held": counts.held,
+        "incidents": replay.n_incidents,
+        "events": replay.n_events,
+        "rejected": rejected.collect::<Vec<_>>(),
+    })
+}
+
+fn tell(summary: &Summary, replay: &Replay, out: &mut dyn Write) -> anyhow::Result<()> {
     for letter in &replay.rejected {
         let text = terminal::excerpt(&letter.bytes, 60);
         writeln!(out, "rejected at byte {}: {}: {text}", letter.position, letter.reason.name())?;
