@@ -20,7 +20,7 @@ use tidegate::pipeline::sink::memory::MemoryStore;
 use tidegate::pipeline::source::{Batch, RecordRef, Reply, SourceEvent};
 use tidegate::pipeline::start::Start;
 use tidegate::pipeline::state::Restored;
-use tidegate::storm::Truth;
+use tidegate::storm::{GroupTruth, Truth};
 
 use crate::daemon::{Home, http, wait_for};
 use crate::program::tidegate;
@@ -44,6 +44,23 @@ fn text(output: &Output) -> String {
 /// The values of a group's labels: what both sides call it.
 fn name<'a>(values: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
     values.into_iter().filter(|value| !value.is_empty()).map(str::to_owned).collect()
+}
+
+/// Alerts and members of each group.
+type Counts = BTreeMap<BTreeSet<String>, (u64, u64)>;
+
+fn expected(truth: &Truth) -> Counts {
+    let group = |group: &GroupTruth| (name(group.labels.values().map(String::as_str)), (group.alerts, group.members));
+    truth.groups.iter().map(group).collect()
+}
+
+fn counts(groups: &[Value]) -> Counts {
+    let group = |group: &Value| {
+        let labels = group["group_labels"].as_object().unwrap();
+        let counts = (group["alerts"].as_u64().unwrap(), group["members"].as_u64().unwrap());
+        (name(labels.values().filter_map(Value::as_str)), counts)
+    };
+    groups.iter().map(group).collect()
 }
 
 #[test]
@@ -79,22 +96,11 @@ fn the_groups_of_a_flood_are_shown_with_their_right_totals() {
     scrape.assert_conserved();
 
     let truth: Truth = serde_json::from_slice(&std::fs::read(truth).unwrap()).unwrap();
-    let expected: BTreeMap<_, _> = truth
-        .groups
-        .iter()
-        .map(|group| (name(group.labels.values().map(String::as_str)), (group.alerts, group.members)))
-        .collect();
+    let expected = expected(&truth);
     let output = text(&top(&url, &["--output", "json", "--sort", "alerts", "--limit", "1000"]));
     let shown: Value = serde_json::from_str(&output).unwrap();
     let groups = shown["groups"].as_array().unwrap();
-    let found: BTreeMap<_, _> = groups
-        .iter()
-        .map(|group| {
-            let labels = group["group_labels"].as_object().unwrap();
-            let counts = (group["alerts"].as_u64().unwrap(), group["members"].as_u64().unwrap());
-            (name(labels.values().filter_map(Value::as_str)), counts)
-        })
-        .collect();
+    let found = counts(groups);
     assert_eq!(found, expected);
     assert_eq!(groups.len(), expected.len(), "each once");
     let totals: Vec<u64> = groups.iter().map(|group| group["alerts"].as_u64().unwrap()).collect();
@@ -125,13 +131,12 @@ fn a_restart_loses_nothing_of_it(home: &Home, expected: &BTreeMap<BTreeSet<Strin
     let url = format!("http://{}", home.address());
     let output = text(&top(&url, &["--output", "json", "--limit", "1000"]));
     let shown: Value = serde_json::from_str(&output).unwrap();
-    for group in shown["groups"].as_array().unwrap() {
-        let labels = name(group["group_labels"].as_object().unwrap().values().filter_map(Value::as_str));
-        let counts = (group["alerts"].as_u64().unwrap(), group["members"].as_u64().unwrap());
+    for (labels, counts) in counts(shown["groups"].as_array().unwrap()) {
         assert_eq!(expected.get(&labels), Some(&counts), "{labels:?}");
     }
     let firing = shown["groups"].as_array().unwrap().iter().filter(|group| group["status"] == "firing").count();
-    assert!(firing > 0, "{output}");
+    let open = shown["sample"]["open_incidents"].as_f64();
+    assert_eq!((firing > 0, Some(firing as f64)), (true, open), "{output}");
     daemon.stop();
 }
 

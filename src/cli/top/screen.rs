@@ -23,6 +23,10 @@ use crate::model::time::{Clock as _, Stopwatch, SystemClock};
 const TURN: Duration = Duration::from_millis(50);
 /// Without any of them the screen is drawn this often, for what only time changes.
 const REDRAW: Duration = Duration::from_secs(1);
+/// How long the screen has to end in order after a signal.
+const GRACE: Duration = Duration::from_secs(1);
+/// Exit code when it did not.
+const CUT_OFF: i32 = 1;
 
 /// Shows the daemon until a key or a signal ends it.
 ///
@@ -49,14 +53,15 @@ struct Screen(DefaultTerminal);
 impl Screen {
     fn take() -> std::io::Result<Self> {
         // What fails half way leaves a terminal that echoes nothing.
-        ratatui::try_init().map(Self).inspect_err(|_| ratatui::restore())
+        ratatui::try_init().map(Self).inspect_err(|_| _ = ratatui::try_restore())
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        let _ = self.0.show_cursor(); // There is nothing left to do for a terminal that is gone.
-        ratatui::restore();
+        // There is nothing left to do for a terminal that is gone.
+        let _ = self.0.show_cursor();
+        let _ = ratatui::try_restore();
     }
 }
 
@@ -101,6 +106,9 @@ fn take_news(state: &mut State, feed: &Feed) -> anyhow::Result<bool> {
 }
 
 /// Sees the signals that end a program, so that the terminal is given back first.
+///
+/// Whoever closes a terminal window leaves a reader of keys behind that never returns: crossterm 0.29 reads a terminal that
+/// is gone again and again. So this thread ends the process when the screen does not.
 fn watch_signals() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&stop);
@@ -119,6 +127,9 @@ fn watch_signals() -> anyhow::Result<Arc<AtomicBool>> {
             }
         });
         seen.store(true, Ordering::Relaxed);
+        std::thread::sleep(GRACE);
+        let _ = ratatui::try_restore(); // The terminal may be gone.
+        std::process::exit(CUT_OFF);
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(wait).context("start thread")?;
     Ok(stop)
