@@ -77,7 +77,7 @@ impl Sample {
         let text = metrics.render();
         let families = Families::read(&text);
         let name = |metric: Metric| metric.definition().name;
-        let sum = |metric: Metric| families.each(name(metric)).map(|(_, value)| value).sum::<f64>();
+        let sum = |metric: Metric| families.each(name(metric)).map(|(_, value)| value).fold(0.0, std::ops::Add::add);
         let most = |metric: Metric| families.each(name(metric)).map(|(_, value)| value).fold(0.0, f64::max);
         let by = |metric: Metric, label: &str| {
             let mut totals = BTreeMap::new();
@@ -138,7 +138,7 @@ impl<'t> Families<'t> {
     }
 
     fn total(&self, name: &str) -> f64 {
-        self.each(name).map(|(_, value)| value).sum()
+        self.each(name).map(|(_, value)| value).fold(0.0, std::ops::Add::add)
     }
 }
 
