@@ -33,11 +33,12 @@ impl Status {
 }
 
 /// How bad it is, from the label `severity`; the order is the order of badness.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Severity {
     /// No severity label, or a word that is not known.
+    #[default]
     Unknown = 0,
     /// For the record only.
     Info = 1,

@@ -51,6 +51,12 @@ impl Matcher {
         self.matches_value(value)
     }
 
+    /// The one value that passes, if there is only one.
+    #[must_use]
+    pub fn wanted(&self) -> Option<&str> {
+        if let Test::Equal(value) = &self.test { Some(value) } else { None }
+    }
+
     /// The label it looks at.
     #[must_use]
     pub fn name(&self) -> &str {

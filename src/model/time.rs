@@ -26,8 +26,15 @@ impl Timestamp {
     /// `None` when the text is no such time or lies outside the years -9999 to 9999.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        parse_utc(text.as_bytes()).or_else(|| {
-            let parsed: jiff::Timestamp = text.parse().ok()?;
+        Self::parse_bytes(text.as_bytes())
+    }
+
+    /// As `parse`, for bytes that need not be UTF-8.
+    #[must_use]
+    #[inline]
+    pub fn parse_bytes(text: &[u8]) -> Option<Self> {
+        parse_utc(text).or_else(|| {
+            let parsed: jiff::Timestamp = std::str::from_utf8(text).ok()?.parse().ok()?;
             Some(Self(parsed.as_nanosecond().div_euclid(1_000_000) as i64))
         })
     }

@@ -1,8 +1,12 @@
 //! What travels from the sequencer over the decoders to the shards: numbered chunks, and each shard's part of them.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use crate::model::alert::{Severity, Status};
 use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
 use crate::model::time::{Millis, Timestamp};
+use crate::pipeline::decode::Detail;
 use crate::pipeline::source::SourceIndex;
 
 /// The place of an alert in the one sequence of everything: number of the record, index of the alert in it.
@@ -64,7 +68,7 @@ impl StepKind {
     }
 }
 
-/// A stretch of bytes in a part's arena.
+/// A stretch of bytes of a part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stretch {
     /// Offset of the first byte.
@@ -108,11 +112,13 @@ pub struct Arrival {
     pub origin: u64,
     /// Position of the record in its partition.
     pub position: u64,
-    /// Encoded labels.
+    /// Its JSON in `Part::raw`, of which the texts are read when somebody asks; empty if they travel in the arena.
+    pub element: Stretch,
+    /// Encoded labels in the arena; empty if they are to be read from the element.
     pub labels: Stretch,
-    /// Encoded annotations.
+    /// Encoded annotations in the arena.
     pub annotations: Stretch,
-    /// Generator URL, empty if none.
+    /// Generator URL in the arena, empty if none.
     pub url: Stretch,
 }
 
@@ -123,18 +129,40 @@ pub struct Part {
     pub steps: Vec<Step>,
     /// Alerts in order.
     pub arrivals: Vec<Arrival>,
-    /// What the stretches point into.
+    /// Texts of arrivals: what their stretches but `element` point into.
     pub arena: Vec<u8>,
+    /// The bytes of the chunk, shared by its parts: what `Arrival::element` points into.
+    pub raw: Option<Arc<Vec<u8>>>,
     /// The wall clock of the chunk, for the tap; nothing is decided by it.
     pub wall: Timestamp,
 }
 
 impl Part {
-    /// The bytes of a stretch of this part.
+    /// The labels of an arrival of this part, encoded.
     #[must_use]
-    pub fn bytes(&self, at: Stretch) -> &[u8] {
-        let start = at.start as usize;
-        self.arena.get(start..start + at.len as usize).unwrap_or_default()
+    pub fn labels(&self, arrival: &Arrival) -> Cow<'_, [u8]> {
+        if arrival.labels.len > 0 || arrival.element.len == 0 {
+            return Cow::Borrowed(stretch(&self.arena, arrival.labels));
+        }
+        Cow::Owned(Detail::of(self.element(arrival)).labels)
+    }
+
+    /// All texts of an arrival of this part.
+    #[must_use]
+    pub fn detail(&self, arrival: &Arrival) -> Detail {
+        if arrival.element.len > 0 {
+            return Detail::of(self.element(arrival));
+        }
+        let of = |at| stretch(&self.arena, at);
+        Detail {
+            labels: of(arrival.labels).to_vec(),
+            annotations: of(arrival.annotations).to_vec(),
+            url: String::from_utf8_lossy(of(arrival.url)).into_owned(),
+        }
+    }
+
+    fn element(&self, arrival: &Arrival) -> &[u8] {
+        self.raw.as_ref().map_or(&[], |raw| stretch(raw, arrival.element))
     }
 
     /// Puts bytes into the arena. Chunks are far below 4 GiB, which the limits on records guarantee.
@@ -143,4 +171,9 @@ impl Part {
         self.arena.extend_from_slice(bytes);
         Stretch { start: start as u32, len: bytes.len() as u32 }
     }
+}
+
+fn stretch(bytes: &[u8], at: Stretch) -> &[u8] {
+    let start = at.start as usize;
+    bytes.get(start..start + at.len as usize).unwrap_or_default()
 }

@@ -96,7 +96,7 @@ impl Picture {
                     group: arrival.group,
                     rule: arrival.rule,
                     status: arrival.status,
-                    labels: labels::to_map(part.bytes(arrival.labels)),
+                    labels: labels::to_map(&part.labels(arrival)),
                     outcome: Outcome::Folded,
                     incident: None,
                 };

@@ -7,7 +7,7 @@ use crate::pipeline::decode::nodes::Elements;
 use crate::pipeline::decode::parser::Parser;
 
 /// `status` of what Alertmanager's own API returns is an object about silences: not looked at.
-const DIALECT: Dialect = Dialect { has_status: false, keeps_ends_at: true, has_received_at: false };
+pub(super) const DIALECT: Dialect = Dialect { has_status: false, keeps_ends_at: true, has_received_at: false };
 
 pub(super) fn decode(
     parser: &mut Parser,

@@ -8,7 +8,7 @@ use crate::pipeline::decode::fields::{AlertReader, Dialect};
 use crate::pipeline::decode::nodes::{self, Elements, Members, Value};
 use crate::pipeline::decode::parser::Parser;
 
-const DIALECT: Dialect = Dialect { has_status: true, keeps_ends_at: false, has_received_at: false };
+pub(super) const DIALECT: Dialect = Dialect { has_status: true, keeps_ends_at: false, has_received_at: false };
 
 pub(super) fn decode(
     parser: &mut Parser,

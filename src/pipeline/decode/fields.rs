@@ -132,7 +132,12 @@ fn status(value: Option<Value<'_, '_>>) -> Result<Status, Reject> {
 
 /// A time that cannot be used is ignored and counted: the alert matters more than its dates.
 fn time(value: Option<Value<'_, '_>>, unusable: &mut u8) -> Option<Timestamp> {
-    let parsed = nodes::text(value?).and_then(Timestamp::parse);
+    usable_time(nodes::text(value?).and_then(Timestamp::parse), unusable)
+}
+
+/// What a time that was given is worth.
+#[inline]
+pub(super) fn usable_time(parsed: Option<Timestamp>, unusable: &mut u8) -> Option<Timestamp> {
     *unusable += u8::from(parsed.is_none());
     parsed.filter(|time| *time != GO_ZERO_TIME)
 }

@@ -1,11 +1,14 @@
 //! `&[u8]` to alerts, borrowed; one file per wire format. Knows nothing of where bytes come from or where alerts go.
 //!
-//! `decoder` is the front; a format's file says where its alerts are and what they read differently; `parser` makes JSON
-//! a tape, `nodes` walks over it, `fields` and `pairs` read one alert, `split` finds the bytes of what was rejected.
+//! Two ways lead through it. `scan` passes once over a record and reads only what decides the fate of its alerts; what it
+//! does not take, and what people want to read (`detail`), goes through the general parser. There `decoder` is the front; a
+//! format's file says where its alerts are and what they read differently; `parser` makes JSON a tape, `nodes` walks over
+//! it, `fields` and `pairs` read one alert. `split` finds the bytes of what was rejected.
 
 mod alertmanager_v2;
 mod alertmanager_webhook;
 mod decoder;
+mod detail;
 mod fields;
 mod limits;
 mod lines;
@@ -13,12 +16,15 @@ mod native;
 mod nodes;
 mod pairs;
 mod parser;
+mod scan;
 mod split;
 #[cfg(test)]
 mod tests;
 
 pub use decoder::Decoder;
+pub use detail::Detail;
 pub use limits::Limits;
+pub use scan::{LabelReader, ScannedAlert, Scanner};
 pub use split::{SplitRecord, element_bytes};
 
 /// Why a record or one of its elements could not be taken. Copy, no strings; one counter per variant.

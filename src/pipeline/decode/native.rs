@@ -14,7 +14,7 @@ use crate::pipeline::decode::parser::Parser;
 /// parse in vain would cost memory as well.
 const PARSE_FIRST_BYTES: usize = 64 << 10;
 
-const DIALECT: Dialect = Dialect { has_status: true, keeps_ends_at: false, has_received_at: true };
+pub(super) const DIALECT: Dialect = Dialect { has_status: true, keeps_ends_at: false, has_received_at: true };
 
 pub(super) fn decode(
     parser: &mut Parser,

@@ -71,17 +71,27 @@ impl Rendered {
     }
 }
 
-/// Reads the labels into `out` (empty before). Of duplicates the last counts, an empty value takes the label away.
-///
-/// The bounds hold for what is sent, label by label, so that the work stays linear in the input.
+/// Reads the labels into `out` (empty before).
 pub(super) fn labels<'de>(
     labels: Option<Value<'_, 'de>>,
     limits: &Limits,
     out: &mut Vec<(&'de str, &'de str)>,
 ) -> Result<(), Reject> {
     let members = labels.and_then(Members::of).ok_or(Reject::NoLabels)?;
+    labels_of(members.map(|(name, value)| (name, nodes::text(value))), limits, out)
+}
+
+/// Takes labels over into `out` (empty before); `None` is a value that is not a text. Of duplicates the last counts, an
+/// empty value takes the label away.
+///
+/// The bounds hold for what is sent, label by label, so that the work stays linear in the input.
+pub(super) fn labels_of<'de>(
+    members: impl Iterator<Item = (&'de str, Option<&'de str>)>,
+    limits: &Limits,
+    out: &mut Vec<(&'de str, &'de str)>,
+) -> Result<(), Reject> {
     for (name, value) in members {
-        let value = nodes::text(value).ok_or(Reject::LabelNotText)?;
+        let value = value.ok_or(Reject::LabelNotText)?;
         if name.is_empty() || name.len() > limits.max_label_name_bytes || value.len() > limits.max_label_value_bytes {
             return Err(Reject::LabelTooLong);
         }

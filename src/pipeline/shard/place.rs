@@ -211,7 +211,8 @@ impl Shard {
         out: &mut Out,
     ) {
         let Some(rule) = self.rules.get(usize::from(arrival.rule)) else { return };
-        let group_labels = rule.group_labels(|name| labels::get(part.bytes(arrival.labels), name));
+        let labels = part.labels(arrival);
+        let group_labels = rule.group_labels(|name| labels::get(&labels, name));
         let group_labels = group_labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let holds = rule.open_after.count > 1;
         let mut group = Group::new(arrival.group, arrival.rule, &rule.name, group_labels, arrival.time);
@@ -303,7 +304,7 @@ impl Shard {
 
     /// Adds an entry for a fingerprint that is not in the table, without a group's counts.
     pub(super) fn add_entry(&mut self, group: u32, part: &Part, arrival: &Arrival) -> u32 {
-        let labels = self.arena.store(part.bytes(arrival.labels));
+        let labels = self.arena.store(&part.labels(arrival));
         let slot = self.dedup.insert(Member {
             key: MemberKey::new(arrival.fingerprint, arrival.group),
             fingerprint: arrival.fingerprint,
@@ -426,15 +427,15 @@ impl Shard {
 
 /// A sample of an alert that joins.
 pub(super) fn sample_of(part: &Part, arrival: &Arrival, at: Timestamp) -> Sample {
-    let url = part.bytes(arrival.url);
+    let detail = part.detail(arrival);
     Sample {
         fingerprint: arrival.fingerprint,
         severity: arrival.severity,
         first_seen: at,
         starts_at: (arrival.starts_at != Timestamp::MIN).then_some(arrival.starts_at),
-        labels: labels::to_map(part.bytes(arrival.labels)),
-        annotations: labels::to_map(part.bytes(arrival.annotations)),
-        generator_url: (!url.is_empty()).then(|| String::from_utf8_lossy(url).into_owned()),
+        labels: labels::to_map(&detail.labels),
+        annotations: labels::to_map(&detail.annotations),
+        generator_url: Some(detail.url).filter(|url| !url.is_empty()),
     }
 }
 

@@ -50,8 +50,8 @@ struct Fates<'a> {
 impl Fates<'_> {
     /// What became of an alert of this part.
     fn show_arrival(&self, arrival: &Arrival, decision: Option<&Decision>) {
-        let encoded = self.part.bytes(arrival.labels);
-        let value_of = |name: &str| labels::get(encoded, name);
+        let encoded = self.part.labels(arrival);
+        let value_of = |name: &str| labels::get(&encoded, name);
         self.look.show(Stage::Shard, value_of, || {
             let rule = self.options.rules.get(usize::from(arrival.rule));
             let group_labels = rule.map(|rule| bounded(rule.group_labels(value_of)));
@@ -70,7 +70,7 @@ impl Fates<'_> {
                 group_labels: group_labels.unwrap_or_default(),
                 incident_id: decision.and_then(|decision| decision.incident),
                 fingerprint: arrival.fingerprint,
-                labels: Some(bounded(labels::Pairs(encoded))),
+                labels: Some(bounded(labels::Pairs(&encoded))),
             })
         });
     }

@@ -1,7 +1,9 @@
 //! Tests of the room: `formats` (what is read), `rejects` (what is not, and why), `syntax` (JSON itself), `model`
-//! (against a naive decoder).
+//! (against a naive decoder), `differential` (the scanner against the general parser). Every record of every test also goes
+//! through the scanner, which must take it as the general parser does or not at all.
 #![allow(clippy::unwrap_used)]
 
+mod differential;
 mod formats;
 mod model;
 mod rejects;
@@ -43,11 +45,13 @@ fn owned(view: &AlertView<'_>) -> Alert {
 
 fn decode_with(decoder: &mut Decoder, format: Format, record: &[u8]) -> Decoded {
     let mut elements = Vec::new();
-    decoder.decode(format, record, |index, element| {
+    let decoded = decoder.decode(format, record, |index, element| {
         assert_eq!(index as usize, elements.len(), "elements come in order, each once");
         elements.push(element.map(|view| owned(&view)));
-    })?;
-    Ok(elements)
+    });
+    let decoded = decoded.map(|()| elements);
+    differential::compare(format, record, &decoded);
+    decoded
 }
 
 fn decode(format: Format, record: impl AsRef<[u8]>) -> Decoded {

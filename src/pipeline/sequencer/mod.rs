@@ -2,6 +2,8 @@
 //!
 //! Pure: it is told what sources say and what time it is, and answers with chunks. Threads and channels are in `run`.
 
+mod reading;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +13,7 @@ use crate::pipeline::chunk::{Seq, Step, StepKind};
 use crate::pipeline::command::{Action, Command};
 use crate::pipeline::exchange::{Chunk, Mark, Note};
 use crate::pipeline::options::{Options, RecordTime, SourceOptions};
+use crate::pipeline::sequencer::reading::{Reading, read_times};
 use crate::pipeline::source::{Batch, PartitionName, Position, SourceEvent, SourceIndex};
 
 /// What stops the daemon from inside a source.
@@ -30,6 +33,13 @@ struct Partition {
     next: u64,
 }
 
+impl Partition {
+    /// Its clock; the wall clock if everything in it is read.
+    fn clock(&self, now: Timestamp) -> Timestamp {
+        if self.idle { now } else { self.clock }
+    }
+}
+
 #[derive(Debug)]
 struct Source {
     options: SourceOptions,
@@ -44,8 +54,7 @@ impl Source {
         if self.ended || self.options.lossy_when_unread {
             return now; // Nothing can come late: arrival is the record time.
         }
-        let clock = |partition: &Partition| if partition.idle { now } else { partition.clock };
-        self.partitions.values().map(clock).min().unwrap_or(Timestamp::MIN)
+        self.partitions.values().map(|partition| partition.clock(now)).min().unwrap_or(Timestamp::MIN)
     }
 }
 
@@ -218,46 +227,14 @@ impl Sequencer {
         let now = self.wall;
         chunk.steps.push(Step { seq: Seq { record: first, index: 0 }, kind: StepKind::Wall { to: now } });
         let Some(state) = self.sources.get_mut(usize::from(source.0)) else { return chunk };
-        let reads_payload = state.options.time == RecordTime::Payload;
-        let mut touched: Vec<(u16, u64, Timestamp)> = Vec::new();
-        for (number, record) in (first..).zip(&mut batch.records) {
-            if !reads_payload {
-                if record.time > now {
-                    self.clamped += 1;
-                    record.time = now;
-                } else if record.time == Timestamp::MIN {
-                    record.time = now; // Arrival.
-                }
-            }
-            let Some(name) = batch.partitions.get(usize::from(record.partition)) else { continue };
-            let before = state.clock;
-            let fresh = Partition { clock: Timestamp::MIN, idle: false, next: 0 };
-            let partition = state.partitions.entry(name.clone()).or_insert(fresh);
+        if state.options.time == RecordTime::Payload {
             // A payload's time is known only after decoding: the clock of such a source moves there.
-            partition.idle = false;
-            partition.next = record.next;
-            if !reads_payload {
-                partition.clock = partition.clock.max(record.time);
-                let clock = partition.clock;
-                match touched.iter_mut().find(|(index, ..)| *index == record.partition) {
-                    Some(known) => *known = (record.partition, record.next, clock),
-                    None => touched.push((record.partition, record.next, clock)),
-                }
-                let slowest = state.slowest(now);
-                if slowest > before {
-                    state.clock = slowest;
-                    let seq = Seq { record: number, index: 0 };
-                    chunk.steps.push(Step { seq, kind: StepKind::Clock { source, to: slowest } });
-                }
-            }
+            let mut read = Reading::begin(state, &batch, now);
+            batch.records.iter().for_each(|record| read.note(record));
+            read.end(state, &batch);
+        } else {
+            self.clamped += read_times(state, source, &mut batch, first, now, &mut chunk);
         }
-        if !reads_payload {
-            chunk.notes.push(Note::Clock(source, state.clock));
-        }
-        let positions = touched.into_iter().filter_map(|(index, next, clock)| {
-            Some(Note::Position(source, batch.partitions.get(usize::from(index))?.clone(), next, clock))
-        });
-        chunk.notes.extend(positions);
         chunk.batch = batch;
         chunk
     }

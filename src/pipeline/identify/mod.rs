@@ -1,24 +1,24 @@
 //! From labels to identity: fingerprint, window rule, group key, severity; computed once per distinct label text.
 //!
-//! Repeats find it through a keyed hash of their raw label text, whose key is drawn per process, so that nobody outside
-//! can aim at one place of the cache. A lost place only costs the computation.
+//! `known` remembers label texts, `rules` finds the window rule; here is what is computed of a text seen for the first time.
 
-use std::hash::{BuildHasher as _, Hasher as _};
+mod known;
+mod rules;
+
 use std::sync::Arc;
-
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::model::alert::Severity;
 use crate::model::fingerprint::{Fingerprint, FingerprintBuilder, GroupHash, HashKey, group_hash};
 use crate::model::labels::Pairs;
+use crate::pipeline::identify::known::KnownTexts;
+use crate::pipeline::identify::rules::RuleIndex;
 use crate::pipeline::options::{Identity, Options, SourceOptions, WindowRule};
 use crate::pipeline::source::SourceIndex;
 
-/// Places in the cache, a power of two. 4 MiB; several times the distinct fingerprints that are hot at one time.
-const PLACES: usize = 1 << 16;
+pub use known::{Form, TextHash};
 
 /// What is known of a label text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     /// Identity of the alert.
     pub fingerprint: Fingerprint,
@@ -33,60 +33,65 @@ pub struct Known {
 /// Computes and remembers identities. One per decoder: it is not shared.
 pub struct Identifier {
     rules: Arc<[WindowRule]>,
+    index: RuleIndex,
     sources: Arc<[SourceOptions]>,
     key: HashKey,
-    cache_key: [u8; 16],
-    cache: Vec<Option<(u128, Known)>>,
+    known: KnownTexts,
 }
 
 impl Identifier {
-    /// An identifier with an empty cache.
+    /// An identifier that knows nothing yet.
     #[must_use]
     pub fn new(options: &Options, key: HashKey) -> Self {
-        let random = || std::hash::RandomState::new().build_hasher().finish().to_le_bytes();
-        let mut cache_key = [0; 16];
-        cache_key.iter_mut().zip(random().into_iter().chain(random())).for_each(|(byte, drawn)| *byte = drawn);
         Self {
             rules: options.rules.clone(),
+            index: RuleIndex::new(&options.rules),
             sources: options.sources.clone(),
             key,
-            cache_key,
-            cache: vec![None; PLACES],
+            known: KnownTexts::new(),
         }
+    }
+
+    /// The hash of a label text, for `recall` and `learn`.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, source: SourceIndex, form: Form, text: &[u8]) -> TextHash {
+        self.known.hash(source, form, text)
+    }
+
+    /// What is known of a label text.
+    #[inline]
+    #[must_use]
+    pub fn recall(&self, text: TextHash) -> Option<Known> {
+        self.known.get(text)
+    }
+
+    /// Computes the identity of a label set, and remembers it for its text.
+    pub fn learn(&mut self, text: TextHash, source: SourceIndex, labels: &[(&str, &str)]) -> Known {
+        let known = self.compute(source, labels);
+        self.known.put(text, known);
+        known
     }
 
     /// The identity of a label set, given in the encoding of `model::labels`.
     pub fn identify(&mut self, source: SourceIndex, encoded: &[u8]) -> Known {
-        let mut hasher = SipHasher13::new_with_key(&self.cache_key);
-        hasher.write_u8(source.0);
-        hasher.write(encoded);
-        let text = hasher.finish128().as_u128();
-        let place = text as usize % PLACES;
-        if let Some(Some((known_text, known))) = self.cache.get(place)
-            && *known_text == text
-        {
-            return *known;
-        }
-        let known = self.compute(source, encoded);
-        if let Some(place) = self.cache.get_mut(place) {
-            *place = Some((text, known));
-        }
-        known
+        let text = self.hash(source, Form::Encoded, encoded);
+        self.recall(text).unwrap_or_else(|| {
+            let labels: Vec<(&str, &str)> = Pairs(encoded).collect();
+            self.learn(text, source, &labels)
+        })
     }
 
-    fn compute(&self, source: SourceIndex, encoded: &[u8]) -> Known {
-        let labels: Vec<(&str, &str)> = Pairs(encoded).collect();
+    fn compute(&self, source: SourceIndex, labels: &[(&str, &str)]) -> Known {
         let identity = self.sources.get(usize::from(source.0)).map(|source| source.identity.as_ref());
         let value_of = |name: &str| labels.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        let matching = |rule: &WindowRule| rule.matchers.iter().all(|matcher| matcher.matches(&labels));
-        // The configuration check guarantees a last rule that matches everything.
-        let rule = self.rules.iter().position(matching).unwrap_or(0);
+        let rule = self.index.first_match(&self.rules, labels);
         let group = self
             .rules
             .get(rule)
             .map_or_else(GroupHash::default, |rule| group_hash(self.key, &rule.name, rule.group_labels(value_of)));
         Known {
-            fingerprint: fingerprint_of(self.key, identity.unwrap_or(&Identity::default()), &labels),
+            fingerprint: fingerprint_of(self.key, identity.unwrap_or(&Identity::default()), labels),
             group,
             rule: rule as u16,
             severity: value_of("severity").map_or(Severity::Unknown, Severity::from_label),

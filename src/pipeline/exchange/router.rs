@@ -1,0 +1,270 @@
+//! The way of one alert: who it is, whether it is folded into an equal one right before it, which shard owns it.
+//!
+//! Folding changes no result: it merges only alerts of one fingerprint, status and record time between which no clock
+//! moved; whatever the first of them does, the others are plain repeats of it. Rules with a threshold are left alone.
+
+use std::sync::Arc;
+
+use crate::model::alert::{AlertView, Status};
+use crate::model::fingerprint::{Fingerprint, HashKey};
+use crate::model::labels;
+use crate::model::time::Timestamp;
+use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, Seq, Step, StepKind, Stretch};
+use crate::pipeline::decode::{LabelReader, Limits, Reject, ScannedAlert};
+use crate::pipeline::exchange::{ChunkReport, Placement, shard_of};
+use crate::pipeline::identify::{Form, Identifier, Known};
+use crate::pipeline::options::Options;
+use crate::pipeline::source::SourceIndex;
+
+/// Places of the fold table, a power of two; what does not find one is not folded.
+const FOLD_PLACES: usize = 1 << 10;
+
+/// Where a record stands, for all of its alerts.
+pub(super) struct Place {
+    pub(super) source: SourceIndex,
+    /// The record's number in the sequence.
+    pub(super) number: u64,
+    pub(super) origin: u64,
+    pub(super) position: u64,
+    /// Alertmanager's v2 API, where `endsAt` counts.
+    pub(super) is_v2: bool,
+    pub(super) time: Timestamp,
+    pub(super) in_payload: bool,
+}
+
+/// Where the last arrival of a fingerprint lies.
+#[derive(Clone, Copy, Default)]
+struct Recent {
+    stretch: u64,
+    fingerprint: Fingerprint,
+    shard: u32,
+    index: u32,
+}
+
+/// Identifies, folds and routes.
+pub(super) struct Router {
+    identifier: Identifier,
+    labels: LabelReader,
+    placement: Placement,
+    /// By window rule: whether repeats may be folded.
+    folds: Vec<bool>,
+    /// Last arrival of a fingerprint since the last step.
+    recent: Vec<Recent>,
+    /// Grows with every step and chunk, so that nothing has to be cleared.
+    stretch: u64,
+    scratch: Vec<u8>,
+}
+
+/// What is said of an alert beside its labels.
+struct Saying {
+    status: Status,
+    starts_at: Option<Timestamp>,
+    ends_at: Option<Timestamp>,
+    received_at: Option<Timestamp>,
+}
+
+impl Router {
+    pub(super) fn new(options: Arc<Options>, key: HashKey, placement: Placement, folds: bool) -> Self {
+        Self {
+            identifier: Identifier::new(&options, key),
+            labels: LabelReader::new(Limits::default()),
+            placement,
+            folds: options.rules.iter().map(|rule| folds && rule.open_after.count <= 1).collect(),
+            recent: vec![Recent::default(); FOLD_PLACES],
+            stretch: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The parts of a new chunk.
+    pub(super) fn begin(&mut self, n_shards: usize, n_records: usize, wall: Timestamp) -> Vec<Part> {
+        self.new_stretch();
+        let share = n_records / n_shards.max(1);
+        let part = |_| Part { wall, arrivals: Vec::with_capacity(share + share / 8), ..Part::default() };
+        (0..n_shards).map(part).collect()
+    }
+
+    /// Ends the parts: all have the steps of the chunk, and its bytes if they refer to them.
+    pub(super) fn finish(parts: &mut [Part], steps: Vec<Step>, bytes: Vec<u8>) {
+        let raw = Arc::new(bytes);
+        for part in &mut *parts {
+            if part.arrivals.iter().any(|arrival| arrival.element.len > 0) {
+                part.raw = Some(raw.clone());
+            }
+        }
+        if let Some((last, others)) = parts.split_last_mut() {
+            others.iter_mut().for_each(|part| part.steps.clone_from(&steps));
+            last.steps = steps;
+        }
+    }
+
+    /// From here on nothing is folded into what came before.
+    pub(super) fn new_stretch(&mut self) {
+        self.stretch += 1;
+    }
+
+    /// Routes an alert of the general decoder; its texts travel with it.
+    pub(super) fn route_alert(
+        &mut self,
+        alert: &AlertView<'_>,
+        seq: Seq,
+        place: &Place,
+        parts: &mut [Part],
+        steps: &mut Vec<Step>,
+        report: &mut ChunkReport,
+    ) {
+        let AlertView { status, starts_at, ends_at, received_at, .. } = *alert;
+        let saying = Saying { status, starts_at, ends_at, received_at };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        labels::encode(alert.labels.iter().copied(), &mut scratch);
+        let known = self.identifier.identify(place.source, &scratch);
+        let mut arrival = self.arrival(&saying, &known, seq, place, steps, report);
+        let shard = shard_of(&self.placement, known.group, parts.len());
+        if !self.fold(&arrival, shard, parts)
+            && let Some(part) = parts.get_mut(shard)
+        {
+            arrival.labels = part.store(&scratch);
+            if status == Status::Firing {
+                scratch.clear();
+                labels::encode(alert.annotations.iter().copied(), &mut scratch);
+                arrival.annotations = part.store(&scratch);
+                arrival.url = part.store(alert.generator_url.unwrap_or_default().as_bytes());
+            }
+            self.push(arrival, shard, part);
+        }
+        self.scratch = scratch;
+    }
+
+    /// Routes an alert of the scanner; its texts stay where they are, in the `record` that begins at `start` in the chunk.
+    ///
+    /// # Errors
+    /// Its labels are beyond the limits.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the borrowed halves of one chunk; a struct would only name them again"
+    )]
+    #[inline]
+    pub(super) fn route_scanned(
+        &mut self,
+        alert: &ScannedAlert,
+        record: &[u8],
+        start: usize,
+        seq: Seq,
+        place: &Place,
+        parts: &mut [Part],
+        steps: &mut Vec<Step>,
+        report: &mut ChunkReport,
+    ) -> Result<(), Reject> {
+        let text = record.get(alert.labels.0..alert.labels.1).unwrap_or_default();
+        let hash = self.identifier.hash(place.source, Form::Json, text);
+        let (known, is_new) = match self.identifier.recall(hash) {
+            Some(known) => (known, false),
+            None => {
+                let Self { identifier, labels: reader, scratch, .. } = self;
+                let learn = |pairs: &[(&str, &str)]| {
+                    scratch.clear();
+                    labels::encode(pairs.iter().copied(), scratch);
+                    identifier.learn(hash, place.source, pairs)
+                };
+                (reader.read(text, learn)?, true)
+            }
+        };
+        let ScannedAlert { status, starts_at, ends_at, received_at, .. } = *alert;
+        let saying = Saying { status, starts_at, ends_at, received_at };
+        let mut arrival = self.arrival(&saying, &known, seq, place, steps, report);
+        let shard = shard_of(&self.placement, known.group, parts.len());
+        if self.fold(&arrival, shard, parts) {
+            return Ok(());
+        }
+        let Some(part) = parts.get_mut(shard) else { return Ok(()) };
+        let (from, to) = alert.span;
+        arrival.element = Stretch { start: (start + from) as u32, len: (to - from) as u32 };
+        if is_new {
+            arrival.labels = part.store(&self.scratch);
+        }
+        self.push(arrival, shard, part);
+        Ok(())
+    }
+
+    #[inline]
+    fn arrival(
+        &mut self,
+        saying: &Saying,
+        known: &Known,
+        seq: Seq,
+        place: &Place,
+        steps: &mut Vec<Step>,
+        report: &mut ChunkReport,
+    ) -> Arrival {
+        let mut time = place.time;
+        if place.in_payload {
+            time = saying.received_at.or(saying.starts_at).unwrap_or(Timestamp::MIN);
+            if time > report.payload_clock {
+                report.payload_clock = time;
+                steps.push(Step { seq, kind: StepKind::Clock { source: place.source, to: time } });
+                self.new_stretch();
+            }
+        }
+        let ends_at = match (place.is_v2, saying.ends_at) {
+            (true, None) => ENDS_BY_DEFAULT,
+            (true, Some(at)) => at,
+            (false, _) => Timestamp::MIN,
+        };
+        Arrival {
+            seq,
+            time,
+            source: place.source,
+            status: saying.status,
+            severity: known.severity,
+            rule: known.rule,
+            fingerprint: known.fingerprint,
+            group: known.group,
+            starts_at: saying.starts_at.unwrap_or(Timestamp::MIN),
+            ends_at,
+            count: 1,
+            origin: place.origin,
+            position: place.position,
+            element: Stretch::default(),
+            labels: Stretch::default(),
+            annotations: Stretch::default(),
+            url: Stretch::default(),
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, arrival: Arrival, shard: usize, part: &mut Part) {
+        if let Some(place) = self.recent.get_mut(fold_place(&arrival)) {
+            let (stretch, fingerprint, index) = (self.stretch, arrival.fingerprint, part.arrivals.len() as u32);
+            *place = Recent { stretch, fingerprint, shard: shard as u32, index };
+        }
+        part.arrivals.push(arrival);
+    }
+
+    /// Adds the alert to an equal one right before it, if there is one.
+    #[inline]
+    fn fold(&self, arrival: &Arrival, shard: usize, parts: &mut [Part]) -> bool {
+        if !self.folds.get(usize::from(arrival.rule)).is_some_and(|folds| *folds) {
+            return false;
+        }
+        let Some(recent) = self.recent.get(fold_place(arrival)) else { return false };
+        let known = recent.stretch == self.stretch && recent.fingerprint == arrival.fingerprint;
+        if !known || recent.shard as usize != shard {
+            return false;
+        }
+        let before = parts.get_mut(shard).and_then(|part| part.arrivals.get_mut(recent.index as usize));
+        let Some(before) = before else { return false };
+        let same = before.status == arrival.status
+            && before.time == arrival.time
+            && before.severity == arrival.severity
+            && before.starts_at == arrival.starts_at
+            && before.ends_at == arrival.ends_at
+            && before.group == arrival.group;
+        before.count += u32::from(same);
+        same
+    }
+}
+
+fn fold_place(arrival: &Arrival) -> usize {
+    (arrival.fingerprint.0 >> 32) as usize % FOLD_PLACES
+}

@@ -1,0 +1,75 @@
+//! What is known of label texts: a table that forgets, found by a keyed hash of the text.
+//!
+//! The key is drawn per process, so that nobody outside can aim at one place, or make one text pass for another: with 128
+//! bits under a secret key equal hashes mean equal texts. A text that was pushed out only costs the computation.
+
+use std::hash::{BuildHasher as _, Hasher as _};
+
+use siphasher::sip128::SipHasher13;
+
+use crate::pipeline::identify::Known;
+use crate::pipeline::source::SourceIndex;
+
+/// Pairs of places, a power of two. 8 MiB; several times the label texts that are hot at one time.
+const PAIRS: usize = 1 << 16;
+
+/// How a label set is written: the same set has another text in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The JSON object as it came.
+    Json,
+    /// The encoding of `model::labels`.
+    Encoded,
+}
+
+/// The hash of a label text of one source in one form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TextHash(u128);
+
+/// A text and what is known of it: one line of the processor's cache.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Place {
+    /// Zero: nothing is here.
+    text: TextHash,
+    known: Known,
+}
+
+/// Two places for the texts that would share one: the newer first.
+#[derive(Clone, Copy, Default)]
+struct Pair([Place; 2]);
+
+const _: () = assert!(size_of::<Place>() == 64, "a place is one cache line");
+
+/// The table.
+pub(super) struct KnownTexts {
+    key: (u64, u64),
+    pairs: Vec<Pair>,
+}
+
+impl KnownTexts {
+    pub(super) fn new() -> Self {
+        let random = || std::hash::RandomState::new().build_hasher().finish();
+        Self { key: (random(), random()), pairs: vec![Pair::default(); PAIRS] }
+    }
+
+    #[inline]
+    pub(super) fn hash(&self, source: SourceIndex, form: Form, text: &[u8]) -> TextHash {
+        // A key of its own for each source and form, instead of more to hash.
+        let of = u64::from(source.0) << 1 | form as u64;
+        let hash = SipHasher13::new_with_keys(self.key.0 ^ of, self.key.1).hash(text);
+        TextHash(hash.as_u128().max(1))
+    }
+
+    #[inline]
+    pub(super) fn get(&self, text: TextHash) -> Option<Known> {
+        let Pair(places) = self.pairs.get(text.0 as usize % PAIRS)?;
+        places.iter().find(|place| place.text == text).map(|place| place.known)
+    }
+
+    pub(super) fn put(&mut self, text: TextHash, known: Known) {
+        if let Some(Pair([newer, older])) = self.pairs.get_mut(text.0 as usize % PAIRS) {
+            *older = std::mem::replace(newer, Place { text, known });
+        }
+    }
+}
