@@ -5,13 +5,13 @@
 //! its alerts, so that no held alert ever points to an entry that is not its own.
 
 use crate::model::alert::Status;
-use crate::model::fingerprint::{GroupHash, IncidentId, MemberKey};
+use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId, MemberKey};
 use crate::model::incident::EventReason;
 use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::chunk::{Arrival, Part};
 use crate::pipeline::options::OpenAfter;
 use crate::pipeline::outcome::Outcome;
-use crate::pipeline::shard::dedup::{MemberState, Unsaved};
+use crate::pipeline::shard::dedup::{MemberState, Rest, Unsaved};
 use crate::pipeline::shard::event::{Decision, Out, Reason};
 use crate::pipeline::shard::group::{Group, HeldAlert};
 use crate::pipeline::shard::place::sample_of;
@@ -149,10 +149,13 @@ impl Shard {
         let is_first = member.count == 0;
         member.count += 1;
         if is_first {
-            member.first = alert.time;
             let is_resolved = member.state == MemberState::HeldResolved;
             member.state = if is_resolved { MemberState::Resolved } else { MemberState::Firing };
-            let fingerprint = member.fingerprint;
+            let mut fingerprint = Fingerprint::default();
+            if let Some(rest) = self.dedup.rest_mut(alert.slot) {
+                rest.first = alert.time;
+                fingerprint = rest.fingerprint();
+            }
             if let Some(group) = self.group_mut(group_slot) {
                 group.count_member(fingerprint);
                 group.firing += u64::from(!is_resolved);
@@ -186,7 +189,7 @@ impl Shard {
         incident: Option<IncidentId>,
         out: &mut Out,
     ) {
-        let fingerprint = self.dedup.get(alert.slot).map_or_else(Default::default, |member| member.fingerprint);
+        let fingerprint = self.dedup.rest(alert.slot).map_or_else(Default::default, Rest::fingerprint);
         let HeldAlert { seq, source, .. } = *alert;
         Self::decide(out, Decision { seq, source, outcome, reason, alerts: 1, incident, fingerprint, group });
     }
@@ -198,13 +201,12 @@ impl Shard {
         if member.count > 0 {
             return;
         }
-        let (key, fingerprint) = (member.key, member.fingerprint);
+        let key = member.key;
+        let fingerprint = self.dedup.rest(slot).map_or_else(Default::default, Rest::fingerprint);
         self.changes.gone_members.push(key);
         self.drop_entry(slot);
         if let Some(group) = self.group_mut(group_slot) {
-            let n_before = group.samples.len();
-            group.samples.retain(|sample| sample.fingerprint != fingerprint);
-            group.samples_unsaved |= group.samples.len() < n_before;
+            group.samples_unsaved |= group.samples.remove(fingerprint);
         }
     }
 
