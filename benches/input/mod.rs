@@ -3,10 +3,13 @@
 
 #![allow(dead_code, reason = "each bench is a crate of its own and takes a part of this")]
 
+pub(crate) mod live;
+
 use std::sync::Arc;
 
 use tidegate::model::alert::Format;
 use tidegate::model::fingerprint::HashKey;
+use tidegate::model::matcher::Matcher;
 use tidegate::model::time::{Millis, Timestamp};
 use tidegate::pipeline::chunk::Part;
 use tidegate::pipeline::exchange::{Chunk, Exchange, Placement};
@@ -38,15 +41,33 @@ impl Input {
 
     /// The same flood, that much later: the same fingerprints once more.
     pub(crate) fn later(shape: Shape, by: Millis) -> Self {
+        Self::of(shape, by, ALERTS)
+    }
+
+    /// The same with another number of alerts.
+    pub(crate) fn of(shape: Shape, by: Millis, alerts: u32) -> Self {
         let options = FloodOptions::default();
         let start = options.start + by;
-        let options = FloodOptions { shape, start, alerts: ALERTS, rate: RATE, received_at: false, ..options };
+        let options = FloodOptions { shape, start, alerts, rate: RATE, received_at: false, ..options };
         let mut flood = Flood::new(options);
         let mut input = Self { bytes: Vec::new(), records: Vec::new() };
         while let Some(truth) = flood.next_into(&mut input.bytes) {
             input.records.push((input.bytes.len(), truth.at));
         }
         input
+    }
+
+    /// So many of its alerts once more, from all over it and in no order, at the time of its last.
+    pub(crate) fn repeats(&self, n: u32) -> Self {
+        let (mut repeats, all) = (Self { bytes: Vec::new(), records: Vec::new() }, self.records.len() as u64);
+        let last = self.records.last().expect("no flood is empty").1;
+        for number in 0..u64::from(n) {
+            let at = (live::mixed(number) % all) as usize;
+            let start = at.checked_sub(1).map_or(0, |before| self.records[before].0);
+            repeats.bytes.extend_from_slice(&self.bytes[start..self.records[at].0]);
+            repeats.records.push((repeats.bytes.len(), last));
+        }
+        repeats
     }
 
     pub(crate) fn n_bytes(&self) -> u64 {
@@ -101,11 +122,23 @@ impl Input {
 
 /// One source with record times, one window rule, everything as by default.
 pub(crate) fn options(shards: usize) -> Arc<Options> {
+    with_rules(shards, 1)
+}
+
+/// The same with so many window rules. Only the last one matches: all the others have to be looked at first.
+pub(crate) fn with_rules(shards: usize, n_rules: usize) -> Arc<Options> {
+    let other = |number: usize| {
+        let mut rule = WindowRule::named(&format!("team-{number}"));
+        let matchers = Matcher::parse_all(&format!(r#"team="nobody-{number}""#));
+        rule.matchers = matchers.expect("the matcher above is well formed");
+        rule
+    };
+    let rules: Vec<WindowRule> = (1..n_rules).map(other).chain([WindowRule::named("default")]).collect();
     Arc::new(Options {
         decoders: 1,
         shards,
         epoch: EpochOptions::default(),
-        rules: vec![WindowRule::named("default")].into(),
+        rules: rules.into(),
         sources: vec![SourceOptions::named("alerts")].into(),
         samples: 10,
         config_version: 1,

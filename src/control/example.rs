@@ -236,7 +236,8 @@ pub(crate) fn event(id: u32, revision: u64, status: Status) -> Arc<IncidentEvent
             labels: service,
             annotations: BTreeMap::from([("summary".to_owned(), "it <b>burns</b>".to_owned())]),
             generator_url: None,
-        }],
+        }]
+        .into(),
         links: Vec::new(),
     })
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::alert::{Severity, Status};
 use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
+use crate::model::samples::Samples;
 use crate::model::time::Timestamp;
 
 /// The version of the event's JSON; readers refuse what they do not know.
@@ -220,7 +221,7 @@ pub struct IncidentEvent {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resolved_by: Option<String>,
     /// The first members, bounded.
-    pub samples: Vec<Sample>,
+    pub samples: Samples,
     /// Related incidents.
     pub links: Vec<Link>,
 }

@@ -5,6 +5,7 @@ pub mod fingerprint;
 pub mod incident;
 pub mod labels;
 pub mod matcher;
+pub mod samples;
 pub mod text;
 pub mod time;
 

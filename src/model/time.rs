@@ -86,9 +86,54 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
+/// The way back: year, month and day of a number of days since 1970-01-01.
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let from_era = days + 719_468;
+    let (era, day_of_era) = (from_era.div_euclid(146_097), from_era.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
+impl Timestamp {
+    /// The text of a time in the years 0 to 9999, where every part has its fixed place. Events are full of times, and the
+    /// general formatter costs several times as much.
+    fn common_text(self) -> Option<[u8; 24]> {
+        let (days, millis) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
+        let (year, month, day) = civil_from_days(days);
+        if !(0..=9_999).contains(&year) {
+            return None;
+        }
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let (seconds, minutes) = (millis / 1_000, millis / 60_000);
+        let parts = [
+            (0, 4, year),
+            (5, 2, month),
+            (8, 2, day),
+            (11, 2, minutes / 60),
+            (14, 2, minutes % 60),
+            (17, 2, seconds % 60),
+            (20, 3, millis % 1_000),
+        ];
+        for (from, len, mut value) in parts {
+            for place in text.iter_mut().skip(from).take(len).rev() {
+                *place = b'0' + (value % 10) as u8;
+                value /= 10;
+            }
+        }
+        Some(text)
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with milliseconds; times outside the calendar are shown as plain milliseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = self.common_text() {
+            return f.write_str(std::str::from_utf8(&text).expect("digits and separators"));
+        }
         match jiff::Timestamp::from_millisecond(self.0) {
             Ok(time) => write!(f, "{time:.3}"),
             Err(_) => write!(f, "{}", self.0),
@@ -98,7 +143,10 @@ impl fmt::Display for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match self.common_text() {
+            Some(text) => serializer.serialize_str(std::str::from_utf8(&text).expect("digits and separators")),
+            None => serializer.collect_str(self),
+        }
     }
 }
 
@@ -219,6 +267,20 @@ mod tests {
         {
             assert_eq!(Timestamp::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn fast_and_general_text_agree() {
+        let general = |millis| format!("{:.3}", jiff::Timestamp::from_millisecond(millis).unwrap());
+        let edges =
+            [0, -1, 1, 951_782_400_000, 951_868_799_999, -62_167_219_200_000, -62_167_219_200_001, 253_402_207_200_000];
+        let spread = (0..20_000).map(|n: i64| n * 15_000_000_007 - 62_300_000_000_000);
+        for millis in edges.into_iter().chain(spread) {
+            let time = Timestamp(millis);
+            assert_eq!(time.to_string(), general(millis), "{millis}");
+            assert_eq!(serde_json::to_string(&time).unwrap(), format!("\"{time}\""));
+        }
+        assert_eq!(Timestamp::MAX.to_string(), i64::MAX.to_string());
     }
 
     #[test]

@@ -98,7 +98,7 @@ mod tests {
             firing: 1,
             counts,
             resolved_by: None,
-            samples: Vec::new(),
+            samples: Default::default(),
             links: Vec::new(),
         }
     }

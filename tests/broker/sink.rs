@@ -131,7 +131,7 @@ fn incident(id: u128, epoch: u64) -> IncidentRecord {
         firing: 1,
         counts: Counts::default(),
         resolved_by: None,
-        samples: Vec::new(),
+        samples: Default::default(),
         links: Vec::new(),
     };
     IncidentRecord { group: event.group, json: format!("event {id} of {epoch}").into_bytes(), event: Arc::new(event) }

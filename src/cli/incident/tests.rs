@@ -150,7 +150,7 @@ fn the_sheet_tells_everything() {
         event: EventKind::Resolved,
         reason: EventReason::Person,
         resolved_by: Some("ada".to_owned()),
-        samples: vec![sample],
+        samples: vec![sample].into(),
         links: vec![Link { kind: LinkKind::Predecessor, incident_id: IncidentId(8) }],
         members: 3,
         counts,

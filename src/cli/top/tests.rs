@@ -187,7 +187,8 @@ fn event(id: u128, service: &str) -> IncidentEvent {
             labels,
             annotations: [("summary".to_owned(), "requests take longer than 2 s ".repeat(5))].into(),
             generator_url: None,
-        }],
+        }]
+        .into(),
         links: Vec::new(),
     }
 }

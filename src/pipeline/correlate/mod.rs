@@ -13,6 +13,9 @@ use crate::pipeline::sink::IncidentRecord;
 use crate::pipeline::state::BlockWriter;
 use crate::pipeline::state::entry::{IncidentEntry, Kind};
 
+/// Bytes of an event without its samples, with room for long names.
+const ROOM_WITHOUT_SAMPLES: usize = 1 << 10;
+
 /// The incidents that may still change.
 #[derive(Debug, Default)]
 pub struct Correlator {
@@ -55,7 +58,7 @@ impl Correlator {
         let revision = *revision;
         self.changed.push(event.incident);
         let group = event.group;
-        let event = Arc::new(IncidentEvent {
+        let event = IncidentEvent {
             event: kind,
             reason: event.reason,
             incident_id: event.incident,
@@ -64,9 +67,9 @@ impl Correlator {
             committed_at,
             group,
             ..event_of(*view)
-        });
-        let json = serde_json::to_vec(&*event).expect("an event is texts, numbers and maps with text keys");
-        Some(IncidentRecord { group, event, json })
+        };
+        let (event, json) = render(event);
+        Some(IncidentRecord { group, event: Arc::new(event), json })
     }
 
     /// Writes down what changed since the last call; everything if a sweep starts.
@@ -88,6 +91,31 @@ impl Correlator {
     pub fn revision(&self, incident: IncidentId) -> u64 {
         self.revisions.get(&incident).copied().unwrap_or(0)
     }
+}
+
+/// The JSON of an event. Its samples are JSON already: they are put in their place instead of being written anew.
+fn render(mut event: IncidentEvent) -> (IncidentEvent, Vec<u8>) {
+    const NO_SAMPLES: &[u8] = b"\"samples\":[]";
+    let samples = std::mem::take(&mut event.samples);
+    let n_bytes = samples.json().map_or(0, <[u8]>::len);
+    let mut json = Vec::with_capacity(ROOM_WITHOUT_SAMPLES + n_bytes);
+    let put = |value: &IncidentEvent, json: &mut Vec<u8>| {
+        serde_json::to_writer(json, value).expect("an event is texts, numbers and maps with text keys");
+    };
+    put(&event, &mut json);
+    event.samples = samples;
+    // In a string the quotes would be escaped, and after the samples no other field of that name comes.
+    let place = json.windows(NO_SAMPLES.len()).rposition(|window| window == NO_SAMPLES);
+    if let (Some(place), Some(samples)) = (place, event.samples.json()) {
+        let after = json.split_off(place + NO_SAMPLES.len());
+        json.truncate(json.len() - 2);
+        json.extend_from_slice(samples);
+        json.extend_from_slice(&after);
+    } else {
+        json.clear();
+        put(&event, &mut json);
+    }
+    (event, json)
 }
 
 /// An event with what the group says; who calls fills in what only level 2 knows.

@@ -154,6 +154,11 @@ impl Clocks {
         }
     }
 
+    /// Bytes held by tickets.
+    pub(crate) fn bytes(&self) -> usize {
+        self.feeds.iter().map(|feed| feed.deadlines.bytes() + feed.emissions.bytes()).sum()
+    }
+
     /// Whether any ticket is filed.
     pub(crate) fn has_tickets(&self) -> bool {
         self.feeds.iter().any(|feed| !feed.deadlines.is_empty() || !feed.emissions.is_empty())

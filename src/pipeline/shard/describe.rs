@@ -8,9 +8,11 @@ use crate::pipeline::shard::Shard;
 impl Shard {
     /// The encoded labels of a member; `None` once it has left the state.
     #[must_use]
-    pub fn labels_of(&self, fingerprint: Fingerprint, group: GroupHash) -> Option<&[u8]> {
+    pub fn labels_of(&self, fingerprint: Fingerprint, group: GroupHash) -> Option<Vec<u8>> {
         let slot = self.dedup.find(MemberKey::new(fingerprint, group))?;
-        Some(self.arena.get(self.dedup.get(slot)?.labels))
+        let mut encoded = Vec::new();
+        self.names.unpack(self.arena.get(self.dedup.rest(slot)?.labels), &mut encoded);
+        Some(encoded)
     }
 
     /// The window rule and the labels of the newest group of a key; `None` once it has left the state.

@@ -6,10 +6,11 @@ use crate::model::fingerprint::{GroupHash, IncidentId};
 use crate::model::incident::EventReason;
 use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::chunk::Seq;
-use crate::pipeline::options::ResolveAfter;
-use crate::pipeline::shard::dedup::{Member, MemberState, Unsaved};
+use crate::pipeline::options::{ResolveAfter, SourceOptions, WindowRule};
+use crate::pipeline::shard::dedup::{Member, MemberState, Rest, Unsaved};
 use crate::pipeline::shard::event::{GroupEvent, GroupEventKind, LandmarkKind, Order, Out};
-use crate::pipeline::shard::group::{EndCause, Group, Pending};
+use crate::pipeline::shard::group::{EndCause, Pending};
+use crate::pipeline::shard::samples::KeptSamples;
 use crate::pipeline::shard::timers::{Ticket, TicketKind};
 use crate::pipeline::shard::{Moment, Shard};
 use crate::pipeline::source::SourceIndex;
@@ -79,17 +80,17 @@ impl Shard {
         if member.state != MemberState::Firing {
             return;
         }
-        let (resolves, leaves) = self.deadlines(&member, group);
+        let (resolves, leaves) = deadlines(self.rule_of(group), &self.sources, &member);
         if resolves <= moment.time {
             if let Some(member) = self.dedup.get_mut(slot) {
                 member.state = MemberState::Resolved;
             }
             self.touch_member(slot, Unsaved::Touched);
-            self.note_stop(&member, EventReason::NotSeen, moment, out);
+            self.note_stop(slot, &member, EventReason::NotSeen, moment, out);
             self.stop_firing(member.group, EventReason::NotSeen, moment, out);
         } else if leaves <= moment.time {
             out.expired += 1;
-            self.note_stop(&member, EventReason::Expired, moment, out);
+            self.note_stop(slot, &member, EventReason::Expired, moment, out);
             self.stop_firing(member.group, EventReason::Expired, moment, out);
             self.changes.gone_members.push(member.key);
             self.drop_entry(slot);
@@ -98,35 +99,19 @@ impl Shard {
         }
     }
 
-    fn note_stop(&self, member: &Member, reason: EventReason, moment: Moment, out: &mut Out) {
+    fn note_stop(&self, slot: u32, member: &Member, reason: EventReason, moment: Moment, out: &mut Out) {
         let incident = self.group(member.group).map(|group| group.incident).unwrap_or_default();
-        out.note(moment.time, incident, LandmarkKind::MemberStopped(member.fingerprint, reason));
-    }
-
-    /// When a firing member counts as resolved, and when it is forgotten.
-    fn deadlines(&self, member: &Member, group: &Group) -> (Timestamp, Timestamp) {
-        let Some(rule) = self.rule_of(group) else { return (member.ends_at, member.last + FORGET_ORPHANS) };
-        let resend = self.sources.get(usize::from(member.source.0)).and_then(|source| source.resend_interval);
-        let silence = match rule.resolve_after {
-            ResolveAfter::Never => None,
-            ResolveAfter::After(silence) => Some(silence),
-            ResolveAfter::BySource => resend.map(|interval| Millis(interval.0.saturating_mul(MISSED_RESENDS))),
-        };
-        let by_word = if rule.resolve_after == ResolveAfter::Never { Timestamp::MAX } else { member.ends_at };
-        // A sender that gives an `endsAt` has said when; without one, silence decides.
-        let resolves =
-            if by_word < Timestamp::MAX { by_word } else { silence.map_or(Timestamp::MAX, |by| member.last + by) };
-        (resolves, rule.forget_after.map_or(Timestamp::MAX, |after| member.last + after))
+        let fingerprint = self.dedup.rest(slot).map_or_else(Default::default, Rest::fingerprint);
+        out.note(moment.time, incident, LandmarkKind::MemberStopped(fingerprint, reason));
     }
 
     /// Makes sure that a ticket is filed for the member's next deadline.
     pub(super) fn file_member(&mut self, slot: u32) {
         let Some(member) = self.dedup.get(slot).filter(|member| member.state == MemberState::Firing) else { return };
         let Some(group) = self.group(member.group) else { return };
-        let (resolves, leaves) = self.deadlines(member, group);
-        let (deadline, feed) = (resolves.min(leaves), group.feed);
-        let clock = self.clocks.feed(feed);
-        let due = if clock.records == Timestamp::MIN { deadline } else { deadline.min(clock.records + LOOK_AGAIN) };
+        let (resolves, leaves) = deadlines(self.rule_of(group), &self.sources, member);
+        let feed = group.feed;
+        let due = look_at(resolves.min(leaves), self.clocks.feed(feed).records);
         let Some(member) = self.dedup.get(slot) else { return };
         if due < member.ticket {
             if let Some(member) = self.dedup.get_mut(slot) {
@@ -190,7 +175,7 @@ impl Shard {
         let Some(group) = self.group_mut(slot) else { return };
         group.retired = true;
         let (hash, incident, entries, predecessor) = (group.hash, group.incident, group.entries, group.predecessor);
-        group.samples = Vec::new();
+        group.samples = KeptSamples::default();
         if self.by_key.get(&hash) == Some(&slot) {
             self.by_key.remove(&hash);
         }
@@ -307,4 +292,31 @@ impl Shard {
             self.tell(slot, GroupEventKind::Changed, EventReason::WindowClosed, moment, out);
         }
     }
+}
+
+/// When a firing member counts as resolved, and when it is forgotten.
+pub(super) fn deadlines(
+    rule: Option<&WindowRule>,
+    sources: &[SourceOptions],
+    member: &Member,
+) -> (Timestamp, Timestamp) {
+    let Some(rule) = rule else { return (member.ends_at, member.last + FORGET_ORPHANS) };
+    let silence = match rule.resolve_after {
+        ResolveAfter::Never => None,
+        ResolveAfter::After(silence) => Some(silence),
+        ResolveAfter::BySource => {
+            let resend = sources.get(usize::from(member.source.0)).and_then(|source| source.resend_interval);
+            resend.map(|interval| Millis(interval.0.saturating_mul(MISSED_RESENDS)))
+        }
+    };
+    let by_word = if rule.resolve_after == ResolveAfter::Never { Timestamp::MAX } else { member.ends_at };
+    // A sender that gives an `endsAt` has said when; without one, silence decides.
+    let resolves =
+        if by_word < Timestamp::MAX { by_word } else { silence.map_or(Timestamp::MAX, |by| member.last + by) };
+    (resolves, rule.forget_after.map_or(Timestamp::MAX, |after| member.last + after))
+}
+
+/// When to look at a member with this deadline, given the clock of its records.
+pub(super) fn look_at(deadline: Timestamp, records: Timestamp) -> Timestamp {
+    if records == Timestamp::MIN { deadline } else { deadline.min(records + LOOK_AGAIN) }
 }

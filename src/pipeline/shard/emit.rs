@@ -2,6 +2,7 @@
 
 use crate::model::alert::Status;
 use crate::model::incident::{EventKind, EventReason, IncidentEvent};
+use crate::model::samples::Samples;
 use crate::model::time::Timestamp;
 use crate::pipeline::correlate::event_of;
 use crate::pipeline::options::WindowKind;
@@ -158,7 +159,8 @@ impl Shard {
         let Some(group) = self.group_mut(slot) else { return };
         group.pending = Pending::Nothing;
         group.last_emission = group.last_emission.max(moment.emission); // A deadline may be due before what was told last.
-        let view = view_of(group, moment.time, catching_up);
+        let samples = Samples::rendered(group.samples.to_json());
+        let view = view_of(group, samples, moment.time, catching_up);
         let (group_hash, incident) = (group.hash, group.incident);
         let view = Some(Box::new(view));
         out.events.push(GroupEvent { order: moment.order, kind, reason, group: group_hash, incident, view });
@@ -166,7 +168,7 @@ impl Shard {
     }
 }
 
-fn view_of(group: &Group, record_time: Timestamp, catching_up: bool) -> GroupView {
+fn view_of(group: &Group, samples: Samples, record_time: Timestamp, catching_up: bool) -> GroupView {
     GroupView {
         record_time,
         catching_up,
@@ -182,14 +184,14 @@ fn view_of(group: &Group, record_time: Timestamp, catching_up: bool) -> GroupVie
         firing: group.firing,
         counts: group.counts,
         resolved_by: group.resolved_by.clone(),
-        samples: group.samples.clone(),
+        samples,
         predecessor: group.predecessor,
     }
 }
 
 /// An incident as it stands, for readers after a restore.
 pub(super) fn standing_of(group: &Group) -> IncidentEvent {
-    let mut event = event_of(view_of(group, group.last_seen, false));
+    let mut event = event_of(view_of(group, group.samples.to_samples(), group.last_seen, false));
     event.incident_id = group.incident;
     event.group = group.hash;
     if group.status == Status::Resolved {

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::model::alert::{Severity, Status};
 use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
-use crate::model::incident::{Counts, EventReason, Sample};
+use crate::model::incident::{Counts, EventReason};
+use crate::model::samples::Samples;
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::Seq;
 use crate::pipeline::outcome::{Outcome, SourceCounts};
@@ -89,7 +90,7 @@ pub struct GroupView {
     /// Who resolved it.
     pub resolved_by: Option<String>,
     /// First members.
-    pub samples: Vec<Sample>,
+    pub samples: Samples,
     /// The earlier incident of the group key.
     pub predecessor: Option<IncidentId>,
 }

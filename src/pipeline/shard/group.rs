@@ -4,22 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::alert::{Severity, Status};
 use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
-use crate::model::incident::{Counts, EventReason, Sample};
+use crate::model::incident::{Counts, EventReason};
+use crate::model::samples::SampleTexts;
 use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::chunk::Seq;
 use crate::pipeline::options::{WindowKind, WindowRule};
 use crate::pipeline::shard::clocks::Feed;
 use crate::pipeline::shard::dedup::Unsaved;
+use crate::pipeline::shard::samples::KeptSamples;
 use crate::pipeline::source::SourceIndex;
-
-/// Texts of all samples of an incident, bytes. Even if JSON escaped every byte (sixfold), an event stays below the 1 MB
-/// that a Kafka topic takes by default.
-const SAMPLE_BYTES_MAX: usize = 128 << 10;
-
-fn text_bytes(sample: &Sample) -> usize {
-    let pairs = sample.labels.iter().chain(&sample.annotations).map(|(name, value)| name.len() + value.len());
-    pairs.sum::<usize>() + sample.generator_url.as_ref().map_or(0, String::len)
-}
 
 /// What ended a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +91,7 @@ pub(crate) struct Group {
     pub(crate) pending: Pending,
     /// Emission time of the last event.
     pub(crate) last_emission: Timestamp,
-    pub(crate) samples: Vec<Sample>,
+    pub(crate) samples: KeptSamples,
     /// Alerts below the threshold; empty for an open group.
     pub(crate) held: VecDeque<HeldAlert>,
     /// Entries of the dedup table that point here.
@@ -151,7 +144,7 @@ impl Group {
             feed: Feed::default(),
             pending: Pending::Nothing,
             last_emission: Timestamp::MIN,
-            samples: Vec::new(),
+            samples: KeptSamples::default(),
             held: VecDeque::new(),
             entries: 0,
             retired: false,
@@ -177,21 +170,9 @@ impl Group {
         self.members_sum = self.members_sum.wrapping_add(fingerprint.0);
     }
 
-    /// Keeps a sample while there is room: `n_max` of them, and `SAMPLE_BYTES_MAX` for all. Annotations give way first.
-    pub(crate) fn add_sample(&mut self, n_max: usize, sample: impl FnOnce() -> Sample) {
-        if self.samples.len() >= n_max {
-            return;
-        }
-        let mut sample = sample();
-        let used: usize = self.samples.iter().map(text_bytes).sum();
-        if used + text_bytes(&sample) > SAMPLE_BYTES_MAX {
-            sample.annotations.clear();
-            sample.generator_url = None;
-        }
-        if used + text_bytes(&sample) <= SAMPLE_BYTES_MAX {
-            self.samples.push(sample);
-            self.samples_unsaved = true;
-        }
+    /// Keeps a sample while there is room.
+    pub(crate) fn add_sample<'a>(&mut self, n_max: usize, sample: impl FnOnce() -> SampleTexts<'a>) {
+        self.samples_unsaved |= self.samples.add(n_max, sample);
     }
 
     /// Whether its first event is still to come.

@@ -4,14 +4,16 @@
 //! the time without that is folded as below the threshold, and belongs to no incident: its entry leaves with the last of
 //! its alerts, so that no held alert ever points to an entry that is not its own.
 
+use std::cell::OnceCell;
+
 use crate::model::alert::Status;
-use crate::model::fingerprint::{GroupHash, IncidentId, MemberKey};
+use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId, MemberKey};
 use crate::model::incident::EventReason;
 use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::chunk::{Arrival, Part};
 use crate::pipeline::options::OpenAfter;
 use crate::pipeline::outcome::Outcome;
-use crate::pipeline::shard::dedup::{MemberState, Unsaved};
+use crate::pipeline::shard::dedup::{MemberState, Rest, Unsaved};
 use crate::pipeline::shard::event::{Decision, Out, Reason};
 use crate::pipeline::shard::group::{Group, HeldAlert};
 use crate::pipeline::shard::place::sample_of;
@@ -46,7 +48,8 @@ impl Shard {
         group.feed = group.feed.with(arrival.source);
         group.last = at;
         if is_first {
-            group.add_sample(n_samples, || sample_of(part, arrival, at));
+            let detail = OnceCell::new();
+            group.add_sample(n_samples, || sample_of(&detail, part, arrival, at));
         }
         let (source, severity) = (arrival.source, arrival.severity);
         group.held.push_back(HeldAlert { seq: arrival.seq, time: at, slot: entry, source, severity });
@@ -149,10 +152,13 @@ impl Shard {
         let is_first = member.count == 0;
         member.count += 1;
         if is_first {
-            member.first = alert.time;
             let is_resolved = member.state == MemberState::HeldResolved;
             member.state = if is_resolved { MemberState::Resolved } else { MemberState::Firing };
-            let fingerprint = member.fingerprint;
+            let mut fingerprint = Fingerprint::default();
+            if let Some(rest) = self.dedup.rest_mut(alert.slot) {
+                rest.first = alert.time;
+                fingerprint = rest.fingerprint();
+            }
             if let Some(group) = self.group_mut(group_slot) {
                 group.count_member(fingerprint);
                 group.firing += u64::from(!is_resolved);
@@ -186,7 +192,7 @@ impl Shard {
         incident: Option<IncidentId>,
         out: &mut Out,
     ) {
-        let fingerprint = self.dedup.get(alert.slot).map_or_else(Default::default, |member| member.fingerprint);
+        let fingerprint = self.dedup.rest(alert.slot).map_or_else(Default::default, Rest::fingerprint);
         let HeldAlert { seq, source, .. } = *alert;
         Self::decide(out, Decision { seq, source, outcome, reason, alerts: 1, incident, fingerprint, group });
     }
@@ -198,13 +204,12 @@ impl Shard {
         if member.count > 0 {
             return;
         }
-        let (key, fingerprint) = (member.key, member.fingerprint);
+        let key = member.key;
+        let fingerprint = self.dedup.rest(slot).map_or_else(Default::default, Rest::fingerprint);
         self.changes.gone_members.push(key);
         self.drop_entry(slot);
         if let Some(group) = self.group_mut(group_slot) {
-            let n_before = group.samples.len();
-            group.samples.retain(|sample| sample.fingerprint != fingerprint);
-            group.samples_unsaved |= group.samples.len() < n_before;
+            group.samples_unsaved |= group.samples.remove(fingerprint);
         }
     }
 

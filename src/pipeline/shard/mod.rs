@@ -15,14 +15,17 @@ mod emit;
 pub mod event;
 mod group;
 mod hold;
+mod names;
 mod place;
+mod repeat;
+mod samples;
 pub mod save;
 mod timers;
 
 use std::sync::Arc;
 
 use crate::model::alert::Status;
-use crate::model::fingerprint::{GroupHash, HashKey, HashedMap, IncidentId, MemberKey};
+use crate::model::fingerprint::{GroupHash, HashKey, HashedMap, IncidentId, MemberKey, origin};
 use crate::model::incident::{EventReason, IncidentEvent};
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, RESOLVE_TIMEOUT, Step, StepKind};
@@ -30,12 +33,14 @@ use crate::pipeline::options::{Options, SourceOptions, WindowRule};
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::source::SourceIndex;
 
-use arena::Arena;
+use arena::{Arena, ArenaRef};
 use clocks::{Clocks, Feed};
 use dedup::{Dedup, Unsaved};
 use event::{Decision, LandmarkKind, Order, Out, Reason};
 pub use group::EndCause;
 use group::Group;
+use names::Names;
+use repeat::RUN;
 
 /// What is happening, for everything that depends on when.
 #[derive(Clone, Copy, Debug)]
@@ -62,11 +67,16 @@ struct Changes {
 pub struct Shard {
     rules: Arc<[WindowRule]>,
     sources: Arc<[SourceOptions]>,
+    /// Hashes of the names of the sources, as the state names them.
+    origins: Vec<u64>,
     key: HashKey,
     n_samples: usize,
     clocks: Clocks,
     dedup: Dedup,
     arena: Arena,
+    names: Names,
+    /// Labels on their way in or out of the arena.
+    scratch: Vec<u8>,
     groups: Vec<Option<Box<Group>>>,
     free_groups: Vec<u32>,
     /// The newest group of each key.
@@ -114,11 +124,14 @@ impl Shard {
         Self {
             rules: options.rules.clone(),
             sources: options.sources.clone(),
+            origins: options.sources.iter().map(|source| origin(&source.name, "")).collect(),
             key,
             n_samples: options.samples,
             clocks: Clocks::new(options.sources.len()),
             dedup: Dedup::new(),
             arena: Arena::default(),
+            names: Names::default(),
+            scratch: Vec::new(),
             groups: Vec::new(),
             free_groups: Vec::new(),
             by_key: HashedMap::default(),
@@ -134,12 +147,17 @@ impl Shard {
     /// Takes its part of the next chunk. Parts must come in the order of their chunks.
     pub fn apply(&mut self, part: &Part, out: &mut Out) {
         let mut steps = part.steps.as_slice();
-        for arrival in &part.arrivals {
-            let n_before = steps.iter().take_while(|step| step.seq <= arrival.seq).count();
-            let (before, after) = steps.split_at(n_before);
-            self.take_steps(before, out);
-            steps = after;
-            self.arrive(part, arrival, out);
+        for run in part.arrivals.chunks(RUN) {
+            let slots = self.look_ahead(run);
+            for (arrival, slot) in run.iter().zip(slots) {
+                let n_before = steps.iter().take_while(|step| step.seq <= arrival.seq).count();
+                if n_before > 0 {
+                    let (before, after) = steps.split_at(n_before);
+                    self.take_steps(before, out);
+                    steps = after;
+                }
+                self.arrive(part, arrival, slot, out);
+            }
         }
         self.take_steps(steps, out);
     }
@@ -185,10 +203,16 @@ impl Shard {
     pub fn tally(&self) -> Tally {
         Tally {
             fingerprints: self.dedup.len() as u64 - self.dead_entries,
-            arena_bytes: self.arena.bytes() as u64,
+            arena_bytes: (self.arena.bytes() + self.names.bytes()) as u64,
             has_deadlines: self.clocks.has_tickets(),
             ..self.tally
         }
+    }
+
+    /// Bytes of the dedup table: entries, index, tickets of their timers. Labels lie in the arena (`Tally::arena_bytes`).
+    #[must_use]
+    pub fn table_bytes(&self) -> u64 {
+        (self.dedup.bytes() + self.clocks.bytes()) as u64
     }
 
     /// Returns whether a clock moved.
@@ -218,16 +242,27 @@ impl Shard {
         }
     }
 
-    fn arrive(&mut self, part: &Part, arrival: &Arrival, out: &mut Out) {
+    /// `slot`: where the entry was when it was looked ahead for; what came before may have moved it.
+    fn arrive(&mut self, part: &Part, arrival: &Arrival, slot: Option<u32>, out: &mut Out) {
         let time = if arrival.time == Timestamp::MIN { self.clocks.now(arrival.source) } else { arrival.time };
         let ends_at = if arrival.ends_at == ENDS_BY_DEFAULT { time + RESOLVE_TIMEOUT } else { arrival.ends_at };
         let ended = ends_at != Timestamp::MIN && ends_at <= time;
-        let arrival = Arrival { time, ends_at, ..*arrival };
-        let slot = self.live_entry(MemberKey::new(arrival.fingerprint, arrival.group));
-        if arrival.status == Status::Resolved || ended {
-            self.resolve(slot, &arrival, out);
+        let told; // Most alerts say it all themselves, and need not be copied.
+        let arrival = if time == arrival.time && ends_at == arrival.ends_at {
+            arrival
         } else {
-            self.fire(slot, part, &arrival, out);
+            told = Arrival { time, ends_at, ..*arrival };
+            &told
+        };
+        let fires = arrival.status == Status::Firing && !ended;
+        if fires && slot.is_some_and(|slot| self.repeat_plainly(slot, arrival, out)) {
+            return;
+        }
+        let slot = self.live_entry(MemberKey::new(arrival.fingerprint, arrival.group));
+        if !fires {
+            self.resolve(slot, arrival, out);
+        } else {
+            self.fire(slot, part, arrival, out);
         }
     }
 
@@ -286,8 +321,8 @@ impl Shard {
 
     /// Removes an entry and, with the last entry of a group that left, the group's slot.
     fn drop_entry(&mut self, slot: u32) {
-        let Some(member) = self.dedup.remove(slot) else { return };
-        self.arena.release(member.labels);
+        let Some((member, rest)) = self.dedup.remove(slot) else { return };
+        self.arena.release(rest.labels);
         self.leave_entry(member.group);
     }
 
@@ -309,6 +344,13 @@ impl Shard {
             *place = None;
             self.free_groups.push(slot);
         }
+    }
+
+    /// Puts an encoded label set into the arena.
+    fn store_labels(&mut self, encoded: &[u8]) -> ArenaRef {
+        self.scratch.clear();
+        self.names.pack(encoded, &mut self.scratch);
+        self.arena.store(&self.scratch)
     }
 
     fn touch_member(&mut self, slot: u32, how: Unsaved) {

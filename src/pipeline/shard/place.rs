@@ -2,28 +2,22 @@
 //!
 //! Membership is decided by record times, never by whether a timer has fired yet.
 
+use std::cell::OnceCell;
+
 use crate::model::alert::Status;
 use crate::model::fingerprint::{MemberKey, incident_id};
-use crate::model::incident::{EventReason, Sample};
+use crate::model::incident::EventReason;
 use crate::model::labels;
+use crate::model::samples::SampleTexts;
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::{Arrival, Part};
-use crate::pipeline::options::WindowKind;
+use crate::pipeline::decode::Detail;
 use crate::pipeline::outcome::Outcome;
-use crate::pipeline::shard::dedup::{Member, MemberState, Unsaved};
+use crate::pipeline::shard::dedup::{Member, MemberState, Rest, Unsaved};
 use crate::pipeline::shard::event::{LandmarkKind, Out, Reason};
 use crate::pipeline::shard::group::{EndCause, Group, Pending};
+use crate::pipeline::shard::repeat::Standing;
 use crate::pipeline::shard::{Moment, Shard};
-
-/// How a firing alert of a known fingerprint stands to its group.
-enum Standing {
-    /// The same occurrence goes on.
-    Repeat,
-    /// Its group holds it back.
-    Held,
-    /// A new occurrence, or a member that had resolved: the group key decides where it goes.
-    Anew,
-}
 
 impl Shard {
     pub(super) fn fire(&mut self, slot: Option<u32>, part: &Part, arrival: &Arrival, out: &mut Out) {
@@ -37,61 +31,6 @@ impl Shard {
             Some((slot, Standing::Anew)) => self.place(Some(slot), part, arrival, out),
             None => self.place(None, part, arrival, out),
         }
-    }
-
-    fn standing(&self, slot: u32, arrival: &Arrival) -> Standing {
-        let Some(member) = self.dedup.get(slot) else { return Standing::Anew };
-        let Some(group) = self.group(member.group) else { return Standing::Anew };
-        if group.is_held() {
-            return Standing::Held;
-        }
-        if member.state != MemberState::Firing {
-            return Standing::Anew;
-        }
-        let Some(rule) = self.rule_of(group) else { return Standing::Repeat };
-        let at = arrival.time.max(group.last);
-        let goes_on = if group.resolved_by.is_some() {
-            at < member.last + rule.gap // What a person resolved is judged by its own silence, and by nothing else.
-        } else {
-            // The same `startsAt` is the same occurrence, however long nobody spoke of it.
-            let same_start = arrival.starts_at != Timestamp::MIN && arrival.starts_at == member.starts_at;
-            same_start || rule.kind == WindowKind::UntilResolved || at < group.last + rule.gap
-        };
-        if goes_on { Standing::Repeat } else { Standing::Anew }
-    }
-
-    /// Counts `n` repeats of a firing member.
-    pub(super) fn repeat(&mut self, slot: u32, arrival: &Arrival, n: u64, out: &mut Out) {
-        let Some(group_slot) = self.dedup.get(slot).map(|member| member.group) else { return };
-        let Some(group) = self.group(group_slot) else { return };
-        let at = arrival.time.max(group.last);
-        let incident = group.incident;
-        let reason = if group.resolved_by.is_some() { Reason::ResolvedByPerson } else { Reason::Repeat };
-        let is_late = arrival.time < group.last;
-        out.late += if is_late { n } else { 0 };
-        let moment = self.moment(group_slot, arrival, at);
-        self.settle_window(group_slot, at, moment, out);
-        let came_before_its_end = matches!(self.group(group_slot), Some(group)
-            if matches!(group.ended, Some((end, EndCause::Gap)) if at < end));
-        if came_before_its_end {
-            self.reopen_window(group_slot, at, out);
-        }
-        if let Some(member) = self.dedup.get_mut(slot) {
-            member.last = at;
-            member.source = arrival.source;
-            member.starts_at = arrival.starts_at;
-            member.ends_at = deadline_of(arrival);
-            member.count += n;
-            member.severity = arrival.severity;
-        }
-        let rose = self.count_in(group_slot, arrival, Status::Firing, n, at);
-        self.touch_member(slot, Unsaved::Touched);
-        self.file_member(slot);
-        if came_before_its_end {
-            self.file_window(group_slot);
-        }
-        Self::count(out, arrival, Outcome::Folded, reason, n, Some(incident));
-        self.change(group_slot, if rose { EventReason::SeverityRose } else { EventReason::Counted }, moment, out);
     }
 
     /// Finds the group for an alert that starts something: a new fingerprint, a new occurrence, a return.
@@ -188,7 +127,7 @@ impl Shard {
     }
 
     /// A window that silence had ended goes on: by a late record from before its end, or within `reopen`.
-    fn reopen_window(&mut self, slot: u32, at: Timestamp, out: &mut Out) {
+    pub(super) fn reopen_window(&mut self, slot: u32, at: Timestamp, out: &mut Out) {
         let Some(group) = self.group_mut(slot) else { return };
         let Some((end, EndCause::Gap | EndCause::Resolved)) = group.ended else { return };
         group.ended = None;
@@ -275,7 +214,6 @@ impl Shard {
         if let Some(member) = self.dedup.get_mut(entry) {
             if is_new {
                 member.group = group_slot;
-                member.first = at;
                 member.count = 0;
             }
             member.state = MemberState::Firing;
@@ -294,6 +232,9 @@ impl Shard {
             }
         }
         if is_new {
+            if let Some(rest) = self.dedup.rest_mut(entry) {
+                rest.first = at;
+            }
             self.take_sample(group_slot, part, arrival, at);
         }
         let rose = self.count_in(group_slot, arrival, Status::Firing, 1, at);
@@ -304,13 +245,10 @@ impl Shard {
 
     /// Adds an entry for a fingerprint that is not in the table, without a group's counts.
     pub(super) fn add_entry(&mut self, group: u32, part: &Part, arrival: &Arrival) -> u32 {
-        let labels = self.arena.store(&part.labels(arrival));
-        let slot = self.dedup.insert(Member {
+        let labels = self.store_labels(&part.labels(arrival));
+        let member = Member {
             key: MemberKey::new(arrival.fingerprint, arrival.group),
-            fingerprint: arrival.fingerprint,
             group,
-            labels,
-            first: arrival.time,
             last: arrival.time,
             starts_at: arrival.starts_at,
             ends_at: deadline_of(arrival),
@@ -320,7 +258,8 @@ impl Shard {
             severity: arrival.severity,
             state: MemberState::Held,
             unsaved: Unsaved::No,
-        });
+        };
+        let slot = self.dedup.insert(member, Rest::new(arrival.fingerprint, labels, arrival.time));
         self.touch_member(slot, Unsaved::Whole);
         slot
     }
@@ -361,8 +300,9 @@ impl Shard {
 
     fn take_sample(&mut self, slot: u32, part: &Part, arrival: &Arrival, at: Timestamp) {
         let n_samples = self.n_samples;
+        let detail = OnceCell::new();
         if let Some(group) = self.group_mut(slot) {
-            group.add_sample(n_samples, || sample_of(part, arrival, at));
+            group.add_sample(n_samples, || sample_of(&detail, part, arrival, at));
         }
     }
 
@@ -425,20 +365,25 @@ impl Shard {
     }
 }
 
-/// A sample of an alert that joins.
-pub(super) fn sample_of(part: &Part, arrival: &Arrival, at: Timestamp) -> Sample {
-    let detail = part.detail(arrival);
-    Sample {
+/// A sample of an alert that joins; `detail` is looked up only where the sample is taken.
+pub(super) fn sample_of<'a>(
+    detail: &'a OnceCell<Detail>,
+    part: &Part,
+    arrival: &Arrival,
+    at: Timestamp,
+) -> SampleTexts<'a> {
+    let detail = detail.get_or_init(|| part.detail(arrival));
+    SampleTexts {
         fingerprint: arrival.fingerprint,
         severity: arrival.severity,
         first_seen: at,
         starts_at: (arrival.starts_at != Timestamp::MIN).then_some(arrival.starts_at),
-        labels: labels::to_map(&detail.labels),
-        annotations: labels::to_map(&detail.annotations),
-        generator_url: Some(detail.url).filter(|url| !url.is_empty()),
+        labels: &detail.labels,
+        annotations: &detail.annotations,
+        url: detail.url.as_bytes(),
     }
 }
 
-fn deadline_of(arrival: &Arrival) -> Timestamp {
+pub(super) fn deadline_of(arrival: &Arrival) -> Timestamp {
     if arrival.ends_at == Timestamp::MIN { Timestamp::MAX } else { arrival.ends_at }
 }

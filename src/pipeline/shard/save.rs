@@ -3,24 +3,29 @@
 use std::collections::VecDeque;
 
 use crate::model::alert::{Severity, Status};
-use crate::model::fingerprint::{Fingerprint, GroupHash, HashedMap, IncidentId, MemberKey, origin};
+use crate::model::fingerprint::{Fingerprint, GroupHash, HashedMap, IncidentId, MemberKey};
 use crate::model::incident::{Counts, EventReason};
 use crate::model::labels;
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::Seq;
 use crate::pipeline::shard::clocks::Feed;
-use crate::pipeline::shard::dedup::{Member, MemberState, Unsaved};
+use crate::pipeline::shard::dedup::{Member, MemberState, Rest, Unsaved};
 use crate::pipeline::shard::group::{EndCause, Group, HeldAlert, Pending};
+use crate::pipeline::shard::samples::KeptSamples;
 use crate::pipeline::shard::{Changes, Shard};
 use crate::pipeline::source::SourceIndex;
 use crate::pipeline::state::BlockWriter;
-use crate::pipeline::state::entry::{GroupEntry, HeldEntry, Kind, MemberEntry, SamplesEntry, TouchEntry};
+use crate::pipeline::state::encode::MemberFields;
+use crate::pipeline::state::entry::{GroupEntry, HeldEntry, Kind, MemberEntry, TouchEntry};
 
 /// Bytes of sweep that a shard adds to an epoch: a million fingerprints of 300 B are swept in about 1,200 epochs.
 const SWEEP_SLICE_BYTES: u64 = 256 << 10;
 
 /// Dead entries looked for per epoch.
 const CLEAN_SLICE: u32 = 8_192;
+
+/// Room for notes of changed members that is kept from epoch to epoch: of 50,000 records, and some more.
+const NOTES_KEPT: usize = 1 << 17;
 
 /// Where the rolling sweep stands.
 #[derive(Debug, Default)]
@@ -59,12 +64,15 @@ impl Shard {
     /// Writes down what changed since the last call and, while a sweep runs, the next slice of everything.
     pub fn save(&mut self, start_sweep: bool) -> Saved {
         let mut entries = BlockWriter::default();
-        let Changes { members, groups, gone_members, gone_groups, gone_held } = std::mem::take(&mut self.changes);
-        gone_members.into_iter().for_each(|gone| entries.push(Kind::MemberGone(gone.0.into())));
-        gone_held.into_iter().for_each(|gone| entries.push(Kind::HeldGone(gone.0.into())));
-        gone_groups.into_iter().for_each(|gone| entries.push(Kind::GroupGone(gone.0.into())));
-        groups.into_iter().for_each(|slot| self.save_group(slot, false, &mut entries));
-        members.into_iter().for_each(|slot| self.save_member(slot, false, &mut entries));
+        let mut changes = std::mem::take(&mut self.changes);
+        let Changes { members, groups, gone_members, gone_groups, gone_held } = &mut changes;
+        gone_members.drain(..).for_each(|gone| entries.push(Kind::MemberGone(gone.0.into())));
+        gone_held.drain(..).for_each(|gone| entries.push(Kind::HeldGone(gone.0.into())));
+        gone_groups.drain(..).for_each(|gone| entries.push(Kind::GroupGone(gone.0.into())));
+        groups.drain(..).for_each(|slot| self.save_group(slot, false, &mut entries));
+        members.drain(..).for_each(|slot| self.save_member(slot, false, &mut entries));
+        members.shrink_to(NOTES_KEPT);
+        self.changes = changes; // Empty, with the room it has: the next epoch changes about as much.
         if start_sweep {
             self.sweep = SweepCursor { active: true, clean_from: self.sweep.clean_from, ..SweepCursor::default() };
         }
@@ -86,8 +94,8 @@ impl Shard {
                 let slot = self.sweep.next_member;
                 self.sweep.next_member += 1;
                 self.save_member(slot, true, entries);
-                if let Some(member) = self.dedup.get_mut(slot) {
-                    member.labels = self.arena.relocate(member.labels);
+                if let Some(rest) = self.dedup.rest_mut(slot) {
+                    rest.labels = self.arena.relocate(rest.labels);
                 }
             } else {
                 self.sweep.active = false;
@@ -112,7 +120,7 @@ impl Shard {
     }
 
     fn source_hash(&self, source: SourceIndex) -> u64 {
-        self.sources.get(usize::from(source.0)).map_or(0, |options| origin(&options.name, ""))
+        self.origins.get(usize::from(source.0)).copied().unwrap_or(0)
     }
 
     fn save_member(&mut self, slot: u32, whole: bool, entries: &mut BlockWriter) {
@@ -120,6 +128,7 @@ impl Shard {
         let unsaved = std::mem::replace(&mut member.unsaved, Unsaved::No);
         let member = *member;
         let Some(group) = self.group(member.group).filter(|group| !group.retired) else { return };
+        let (incident, group) = (group.incident.0.into(), group.hash.0.into());
         let touch = TouchEntry {
             key: member.key.0.into(),
             last: member.last.0,
@@ -129,32 +138,34 @@ impl Shard {
             severity: member.severity as u32,
             state: member.state as u32,
         };
-        if whole || unsaved == Unsaved::Whole {
-            entries.push(Kind::Member(MemberEntry {
-                fingerprint: member.fingerprint.0.into(),
-                incident: group.incident.0.into(),
-                group: group.hash.0.into(),
-                labels: self.arena.get(member.labels).to_vec(),
-                first: member.first.0,
-                touch,
-                source: self.source_hash(member.source),
-            }));
-        } else {
-            entries.push(Kind::Touch(touch));
+        if !whole && unsaved != Unsaved::Whole {
+            return entries.push_touch(&touch);
         }
+        let Some(rest) = self.dedup.rest(slot) else { return };
+        let mut labels = std::mem::take(&mut self.scratch);
+        labels.clear();
+        self.names.unpack(self.arena.get(rest.labels), &mut labels);
+        entries.push_member(&MemberFields {
+            fingerprint: rest.fingerprint().0.into(),
+            incident,
+            group,
+            labels: &labels,
+            first: rest.first.0,
+            touch,
+            source: self.source_hash(member.source),
+        });
+        self.scratch = labels;
     }
 
     fn save_group(&mut self, slot: u32, whole: bool, entries: &mut BlockWriter) {
         let Some(group) = self.group_mut(slot).filter(|group| !group.retired) else { return };
         group.unsaved = Unsaved::No;
-        let with_samples = std::mem::replace(&mut group.samples_unsaved, false) || whole && !group.samples.is_empty();
+        if std::mem::replace(&mut group.samples_unsaved, false) || whole && !group.samples.is_empty() {
+            let of = if group.is_held() { group.hash.0 } else { group.incident.0 };
+            entries.push_samples(of.into(), &group.samples.to_json());
+        }
         let Some(group) = self.group(slot) else { return };
         let is_current = self.by_key.get(&group.hash) == Some(&slot);
-        if with_samples {
-            let of = if group.is_held() { group.hash.0 } else { group.incident.0 };
-            let json = serde_json::to_vec(&group.samples).expect("samples are texts and numbers");
-            entries.push(Kind::Samples(SamplesEntry { of: of.into(), json }));
-        }
         entries.push(Kind::Group(Box::new(self.group_entry(group, is_current))));
     }
 
@@ -236,13 +247,10 @@ impl Shard {
     fn load_member(&mut self, group_slot: u32, member: &Returning) -> u32 {
         let Returning { key, fingerprint, entry, .. } = member;
         let touch = entry.touch;
-        let labels = self.arena.store(&entry.labels);
-        let slot = self.dedup.insert(Member {
+        let labels = self.store_labels(&entry.labels);
+        let member = Member {
             key: *key,
-            fingerprint: *fingerprint,
             group: group_slot,
-            labels,
-            first: Timestamp(entry.first),
             last: Timestamp(touch.last),
             starts_at: Timestamp(touch.starts_at),
             ends_at: Timestamp(touch.ends_at),
@@ -257,7 +265,8 @@ impl Shard {
                 _ => MemberState::HeldResolved,
             },
             unsaved: Unsaved::No,
-        });
+        };
+        let slot = self.dedup.insert(member, Rest::new(*fingerprint, labels, Timestamp(entry.first)));
         if let Some(group) = self.group_mut(group_slot) {
             group.entries += 1;
         }
@@ -321,7 +330,7 @@ impl Shard {
             (None, _) => Pending::Nothing,
         };
         group.last_emission = Timestamp(entry.last_emission);
-        group.samples = serde_json::from_slice(samples).unwrap_or_default();
+        group.samples = KeptSamples::from_json(samples);
         group.unsaved = Unsaved::No;
         let gone = rule.is_none() && group.ended.is_none() && !group.is_held();
         if gone {
@@ -356,7 +365,7 @@ impl Shard {
 
     /// The source with this name's hash; one that is gone from the configuration counts as the first.
     fn source_by_hash(&self, hash: u64) -> SourceIndex {
-        let at = self.sources.iter().position(|source| origin(&source.name, "") == hash);
+        let at = self.origins.iter().position(|origin| *origin == hash);
         SourceIndex(at.unwrap_or(0) as u8)
     }
 }

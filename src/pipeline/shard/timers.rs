@@ -78,6 +78,12 @@ impl Timers {
         self.near.pop().map(|ticket| ticket.0)
     }
 
+    /// Bytes held by tickets.
+    pub(crate) fn bytes(&self) -> usize {
+        let far: usize = self.far.values().map(Vec::capacity).sum();
+        (self.near.capacity() + far) * size_of::<Ticket>()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.near.is_empty() && self.far.is_empty()
     }

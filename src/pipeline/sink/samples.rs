@@ -58,7 +58,7 @@ pub(crate) fn incident(id: u128, revision: u64, status: Status) -> IncidentRecor
         firing: 1,
         counts: Counts::default(),
         resolved_by: None,
-        samples: Vec::new(),
+        samples: Default::default(),
         links: Vec::new(),
     };
     let json = serde_json::to_vec(&event).expect("events are plain data");

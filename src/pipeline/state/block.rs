@@ -13,7 +13,8 @@
 use prost::Message;
 
 use crate::pipeline::sink::{Block, RestoreError};
-use crate::pipeline::state::entry::{Entry, Kind};
+use crate::pipeline::state::encode::{self, MemberFields};
+use crate::pipeline::state::entry::{Entry, Kind, TouchEntry, Wide};
 
 const MAGIC: &[u8; 4] = b"TGST";
 /// The version this program writes, and the only one it reads.
@@ -26,7 +27,9 @@ pub const BLOCK_BYTES_MAX: usize = 900_000;
 /// Packs entries into blocks.
 #[derive(Debug, Default)]
 pub struct BlockWriter {
+    /// Blocks, each with room for its header in front, which is written last.
     full: Vec<Vec<u8>>,
+    /// The block that is being filled; empty, or with entries behind the room for its header.
     open: Vec<u8>,
     n_bytes: u64,
 }
@@ -36,12 +39,44 @@ impl BlockWriter {
     pub fn push(&mut self, kind: Kind) {
         let entry = Entry { kind: Some(kind) };
         let len = entry.encoded_len();
-        if !self.open.is_empty() && self.open.len() + len + 10 > BLOCK_BYTES_MAX - HEADER {
-            self.full.push(std::mem::take(&mut self.open));
-        }
-        let before = self.open.len();
-        entry.encode_length_delimited(&mut self.open).expect("a Vec grows as needed");
+        let open = self.room_for(len + 10);
+        let before = open.len();
+        entry.encode_length_delimited(open).expect("a Vec grows as needed");
         self.n_bytes += (self.open.len() - before) as u64;
+    }
+
+    /// `push` of a touch, written straight into the block.
+    pub fn push_touch(&mut self, touch: &TouchEntry) {
+        let len = encode::touch_len(touch);
+        encode::touch(touch, self.room_for(len));
+        self.n_bytes += len as u64;
+    }
+
+    /// `push` of a member in full, written straight into the block.
+    pub fn push_member(&mut self, member: &MemberFields<'_>) {
+        let len = encode::member_len(member);
+        encode::member(member, self.room_for(len));
+        self.n_bytes += len as u64;
+    }
+
+    /// `push` of the samples of an incident, written straight into the block.
+    pub fn push_samples(&mut self, of: Wide, json: &[u8]) {
+        let len = encode::samples_len(of, json);
+        encode::samples(of, json, self.room_for(len));
+        self.n_bytes += len as u64;
+    }
+
+    /// The block that has room for so many more bytes.
+    fn room_for(&mut self, len: usize) -> &mut Vec<u8> {
+        if !self.open.is_empty() && self.open.len() + len > BLOCK_BYTES_MAX {
+            // The next one is full too, most probably.
+            self.full.push(std::mem::replace(&mut self.open, Vec::with_capacity(BLOCK_BYTES_MAX)));
+        }
+        if self.open.is_empty() {
+            self.open.extend_from_slice(&[0; HEADER]);
+        }
+        self.open.reserve(len);
+        &mut self.open
     }
 
     /// Takes over the entries of another writer.
@@ -69,19 +104,17 @@ impl BlockWriter {
             self.full.push(self.open);
         }
         let numbered = self.full.into_iter().enumerate();
-        numbered.map(|(index, entries)| Block { epoch, index: index as u32, bytes: seal(epoch, &entries) }).collect()
+        numbered.map(|(index, bytes)| Block { epoch, index: index as u32, bytes: seal(epoch, bytes) }).collect()
     }
 }
 
-fn seal(epoch: u64, entries: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER + entries.len());
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&[0, 0]);
-    bytes.extend_from_slice(&epoch.to_le_bytes());
-    bytes.extend_from_slice(&checksum(epoch, entries).to_le_bytes());
-    bytes.extend_from_slice(&(entries.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(entries);
+/// Writes the header into the room in front of the entries.
+fn seal(epoch: u64, mut bytes: Vec<u8>) -> Vec<u8> {
+    let Some((header, entries)) = bytes.split_first_chunk_mut::<HEADER>() else { return bytes };
+    let (crc, len) = (checksum(epoch, entries), entries.len() as u32);
+    let fields: [&[u8]; 6] =
+        [MAGIC, &VERSION.to_le_bytes(), &[0, 0], &epoch.to_le_bytes(), &crc.to_le_bytes(), &len.to_le_bytes()];
+    header.iter_mut().zip(fields.concat()).for_each(|(place, byte)| *place = byte);
     bytes
 }
 
@@ -137,7 +170,7 @@ pub fn read_block(bytes: &[u8], each: &mut dyn FnMut(Kind)) -> Result<u64, Resto
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use crate::pipeline::state::entry::{IncidentEntry, Wide};
+    use crate::pipeline::state::entry::IncidentEntry;
 
     fn writer(n: u64) -> BlockWriter {
         let mut writer = BlockWriter::default();

@@ -2,6 +2,7 @@
 //! written anew. No I/O.
 
 pub mod block;
+pub mod encode;
 pub mod entry;
 pub mod restore;
 pub mod sweep;

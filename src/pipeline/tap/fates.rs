@@ -80,6 +80,7 @@ impl Fates<'_> {
     fn show_earlier(&self, decision: &Decision) {
         let Decision { fingerprint, group, .. } = *decision;
         let encoded = self.shard.labels_of(fingerprint, group);
+        let encoded = encoded.as_deref();
         let known = self.shard.group_of(group);
         let of_group = |name: &str| known.and_then(|(_, labels)| labels.get(name)).map(String::as_str);
         let value_of = |name: &str| encoded.map_or_else(|| of_group(name), |encoded| labels::get(encoded, name));

@@ -11,6 +11,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 /// In the file's header, so that `file` and we can tell it from any other SQLite file: the letters `tide`.
 const APPLICATION_ID: i32 = 0x7469_6465;
 
+/// Bytes of a page of a new file: four times SQLite's default. An epoch is a few large blocks, and each page of them costs
+/// a frame of the log with a checksum; larger pages still would make the small commits of quiet times write more.
+const PAGE_BYTES: i64 = 16 << 10;
+
+/// The log is carried over to the file when it has this many bytes, four times SQLite's default, so that not every large
+/// epoch pays for it.
+const LOG_BYTES: i64 = 16 << 20;
+
 /// How long one attempt waits for another writer. Writers besides the sink hold the lock for milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -228,18 +236,21 @@ fn connect(file: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
 /// Settings that hold per connection, except the journal mode, which the file remembers.
 fn prepare(connection: &Connection, file: &Path) -> Result<(), OpenError> {
     let failed = |error: rusqlite::Error| OpenError::from_sqlite(file, &error);
+    // Counts for a new file only, and must come before its journal mode.
+    connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(failed)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(OpenError::unusable(file, "no write-ahead log is possible on this file system"));
     }
-    // FULL: a commit is on the disk when it returns. An epoch of 8 MiB fits the cache, so nothing is spilled early. The
-    // log is carried over every 16 MiB instead of 4, so that not every large epoch pays for it.
+    let page_bytes: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(failed)?;
+    let log_pages = LOG_BYTES / page_bytes.max(512);
+    // FULL: a commit is on the disk when it returns. An epoch of 8 MiB fits the cache, so nothing is spilled early.
     connection
-        .execute_batch(
-            "PRAGMA synchronous = FULL; PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4096;
+        .execute_batch(&format!(
+            "PRAGMA synchronous = FULL; PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = {log_pages};
              PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;
              PRAGMA trusted_schema = OFF;",
-        )
+        ))
         .map_err(failed)
 }
 

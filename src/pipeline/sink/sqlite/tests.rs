@@ -1,5 +1,5 @@
 //! Tests of the embedded store: atomicity, crashes, a full disk, a second daemon, damage.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -255,7 +255,8 @@ fn damage_inside_the_file_stops_the_daemon() {
     drop(sink);
     let file = folder.path().join(FILE_NAME);
     let mut bytes = std::fs::read(&file).unwrap();
-    bytes.iter_mut().skip(4_096).for_each(|byte| *byte ^= 0x5a);
+    let page_bytes = usize::from(u16::from_be_bytes([bytes[16], bytes[17]])); // The first has the schema.
+    bytes.iter_mut().skip(page_bytes).for_each(|byte| *byte ^= 0x5a);
     std::fs::write(&file, bytes).unwrap();
     let mut sink = open(folder.path());
     let message = sink.restore(&mut |_| Ok(())).unwrap_err().to_string();

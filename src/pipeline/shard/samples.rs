@@ -1,0 +1,174 @@
+//! The samples of a group: rendered once, when an alert joins, and handed on as that text ever after.
+
+use std::sync::Arc;
+
+use crate::model::fingerprint::Fingerprint;
+use crate::model::incident::Sample;
+use crate::model::samples::{SampleTexts, Samples};
+
+/// Texts of all samples of an incident, bytes. Even if JSON escaped every byte (sixfold), an event stays below the 1 MB
+/// that a Kafka topic takes by default.
+const SAMPLE_BYTES_MAX: usize = 128 << 10;
+
+/// The first members of a group, bounded.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeptSamples {
+    /// The objects with commas between them.
+    json: Vec<u8>,
+    each: Vec<Kept>,
+    /// What was handed out last, while it is still right.
+    shared: Option<Arc<[u8]>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    fingerprint: Fingerprint,
+    /// Where its object ends.
+    end: u32,
+    /// Bytes of its texts.
+    n_bytes: u32,
+}
+
+impl KeptSamples {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.each.is_empty()
+    }
+
+    /// Keeps a sample while there is room: `n_max` of them, and `SAMPLE_BYTES_MAX` for all. Annotations give way first.
+    /// Returns whether it was kept.
+    pub(crate) fn add<'a>(&mut self, n_max: usize, sample: impl FnOnce() -> SampleTexts<'a>) -> bool {
+        if self.each.len() >= n_max {
+            return false;
+        }
+        let sample = sample();
+        let fingerprint = sample.fingerprint;
+        let mut sample = sample.ordered();
+        let used: usize = self.each.iter().map(|kept| kept.n_bytes as usize).sum();
+        let mut n_bytes = sample.n_bytes();
+        if used + n_bytes > SAMPLE_BYTES_MAX {
+            sample.shorten();
+            n_bytes = sample.n_bytes();
+        }
+        if used + n_bytes > SAMPLE_BYTES_MAX {
+            return false;
+        }
+        if !self.each.is_empty() {
+            self.json.push(b',');
+        }
+        sample.render(&mut self.json);
+        let end = self.json.len() as u32;
+        self.each.push(Kept { fingerprint, end, n_bytes: n_bytes as u32 });
+        self.shared = None;
+        true
+    }
+
+    /// Drops the sample of a fingerprint. Returns whether there was one.
+    pub(crate) fn remove(&mut self, fingerprint: Fingerprint) -> bool {
+        let before = std::mem::take(self);
+        let mut start = 0;
+        for kept in &before.each {
+            let object = before.json.get(start..kept.end as usize).unwrap_or_default();
+            start = kept.end as usize + 1;
+            if kept.fingerprint == fingerprint {
+                continue;
+            }
+            if !self.each.is_empty() {
+                self.json.push(b',');
+            }
+            self.json.extend_from_slice(object);
+            self.each.push(Kept { end: self.json.len() as u32, ..*kept });
+        }
+        self.each.len() < before.each.len()
+    }
+
+    /// The samples as a JSON array.
+    pub(crate) fn to_json(&mut self) -> Arc<[u8]> {
+        self.shared.get_or_insert_with(|| array_of(&self.json)).clone()
+    }
+
+    /// The same, for who must not change anything.
+    pub(crate) fn to_samples(&self) -> Samples {
+        Samples::rendered(self.shared.clone().unwrap_or_else(|| array_of(&self.json)))
+    }
+
+    /// Samples of a restored state; what cannot be read is no sample.
+    pub(crate) fn from_json(json: &[u8]) -> Self {
+        let list: Vec<Sample> = serde_json::from_slice(json).unwrap_or_default();
+        let mut samples = Self::default();
+        for sample in &list {
+            if !samples.each.is_empty() {
+                samples.json.push(b',');
+            }
+            serde_json::to_writer(&mut samples.json, sample).expect("a sample is texts and numbers");
+            let pairs = sample.labels.iter().chain(&sample.annotations).map(|(name, value)| name.len() + value.len());
+            let n_bytes = pairs.sum::<usize>() + sample.generator_url.as_ref().map_or(0, String::len);
+            let end = samples.json.len() as u32;
+            samples.each.push(Kept { fingerprint: sample.fingerprint, end, n_bytes: n_bytes as u32 });
+        }
+        samples
+    }
+}
+
+fn array_of(objects: &[u8]) -> Arc<[u8]> {
+    let mut array = Vec::with_capacity(objects.len() + 2);
+    array.push(b'[');
+    array.extend_from_slice(objects);
+    array.push(b']');
+    array.into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::alert::Severity;
+    use crate::model::labels;
+    use crate::model::time::Timestamp;
+
+    fn add(samples: &mut KeptSamples, n: u128, value: &str) -> bool {
+        let mut encoded = Vec::new();
+        labels::encode([("instance", value)], &mut encoded);
+        samples.add(3, || SampleTexts {
+            fingerprint: Fingerprint(n),
+            severity: Severity::Info,
+            first_seen: Timestamp(n as i64),
+            starts_at: None,
+            labels: &encoded,
+            annotations: &encoded,
+            url: b"",
+        })
+    }
+
+    fn read(samples: &mut KeptSamples) -> Vec<u128> {
+        let list: Vec<Sample> = serde_json::from_slice(&samples.to_json()).unwrap();
+        list.iter().map(|sample| sample.fingerprint.0).collect()
+    }
+
+    #[test]
+    fn samples_come_and_go_and_survive_a_restore() {
+        let mut samples = KeptSamples::default();
+        assert_eq!(read(&mut samples), []);
+        assert!((1..=3).all(|n| add(&mut samples, n, "a \"b\"")));
+        assert!(!add(&mut samples, 4, "a"), "there is no room");
+        assert!(samples.remove(Fingerprint(2)) && !samples.remove(Fingerprint(2)));
+        assert_eq!(read(&mut samples), [1, 3]);
+        let mut restored = KeptSamples::from_json(&samples.to_json());
+        assert_eq!(restored.to_json(), samples.to_json());
+        assert!(add(&mut restored, 5, "c") && restored.remove(Fingerprint(1)));
+        assert_eq!(read(&mut restored), [3, 5]);
+        assert!(KeptSamples::from_json(b"[{").is_empty());
+    }
+
+    #[test]
+    fn large_texts_give_way() {
+        let mut samples = KeptSamples::default();
+        let large = "x".repeat(65_000); // Twice: as a label and as an annotation.
+        assert!(add(&mut samples, 1, &large) && add(&mut samples, 2, "small"));
+        assert!(!add(&mut samples, 3, &large));
+        assert!(add(&mut samples, 4, "small"));
+        let mut roomy = KeptSamples::default();
+        assert!(add(&mut roomy, 1, &"x".repeat(30_000)) && add(&mut roomy, 2, &"y".repeat(50_000)));
+        let list: Vec<Sample> = serde_json::from_slice(&roomy.to_json()).unwrap();
+        assert_eq!(list.iter().map(|sample| sample.annotations.len()).collect::<Vec<_>>(), [1, 0]);
+    }
+}
