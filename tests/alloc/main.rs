@@ -54,16 +54,16 @@ fn a_repeat_allocates_nothing_in_its_shard() {
 fn the_way_to_the_shard_allocates_by_the_chunk_not_by_the_alert() {
     let options = input::options(1);
     let mut exchange = Exchange::new(options.clone(), HashKey::FIXED, Placement::default(), true);
-    let mut most = 0;
+    let mut asked = [0; 3];
     for (at, pass) in (0..).zip(passes(Shape::TicketStorm)) {
-        for chunk in pass.chunks(&options, at * u64::from(ALERTS)) {
+        for chunk in pass.chunks(&options, at as u64 * u64::from(ALERTS)) {
             let before = calls();
             let routed = exchange.route(chunk);
-            let asked = calls() - before;
+            asked[at] += calls() - before;
             drop(routed);
-            most = if at == 2 { most.max(asked) } else { 0 };
         }
     }
-    // A part, its arrivals, its arena, the steps, the report: each grows a few times. A chunk has 1,000 alerts.
-    assert!(most > 0 && most < 100, "{most} for a chunk");
+    // A part, its arrivals, its arena, the steps, the report grow a few times in each chunk of 1,000 alerts; and label sets
+    // that share a place in the cache of identities push each other out and are identified anew.
+    assert!(asked[2] > 0 && asked[2] * 5 < u64::from(ALERTS), "{asked:?}");
 }

@@ -5,59 +5,61 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::labels::{self, Pairs};
-
 /// Names kept, each of at most 256 bytes (a limit of the decoder). Whoever sends more names than that gets them in full.
 const NAMES_MAX: usize = 4_096;
 
 /// The names.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    texts: Vec<Box<str>>,
-    numbers: BTreeMap<Box<str>, u32>,
+    texts: Vec<Box<[u8]>>,
+    numbers: BTreeMap<Box<[u8]>, u32>,
     /// The number at each place of the last set: most sets have the same names in the same order.
     last: Vec<u32>,
 }
 
 impl Names {
-    /// Appends the packed form of an encoded set.
-    pub(crate) fn pack(&mut self, encoded: &[u8], out: &mut Vec<u8>) {
-        for (place, (name, value)) in Pairs(encoded).enumerate() {
+    /// Appends the packed form of an encoded set (`model::labels`). Texts are bytes here: they come back as they went.
+    pub(crate) fn pack(&mut self, mut encoded: &[u8], out: &mut Vec<u8>) {
+        out.reserve(encoded.len());
+        let mut place = 0;
+        while let Some((name, value)) = split(&mut encoded) {
             match self.number_of(place, name) {
                 Some(number) => put(number + 1, out),
                 None => {
                     put(0, out);
                     put(name.len() as u32, out);
-                    out.extend_from_slice(name.as_bytes());
+                    out.extend_from_slice(name);
                 }
             }
             put(value.len() as u32, out);
-            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(value);
+            place += 1;
         }
     }
 
     /// Appends the encoded set of a packed one.
-    pub(crate) fn unpack<'a>(&'a self, mut packed: &'a [u8], out: &mut Vec<u8>) {
-        while let Some(pair) = self.pair(&mut packed) {
-            labels::encode([pair], out);
+    pub(crate) fn unpack(&self, mut packed: &[u8], out: &mut Vec<u8>) {
+        out.reserve(2 * packed.len());
+        while let Some(number) = take(&mut packed) {
+            let name = match number.checked_sub(1) {
+                Some(number) => self.texts.get(number as usize).map(|text| &**text),
+                None => text(&mut packed),
+            };
+            let (Some(name), Some(value)) = (name, text(&mut packed)) else { return };
+            let ([a, b], [c, d]) = ((name.len() as u16).to_le_bytes(), (value.len() as u16).to_le_bytes());
+            out.extend_from_slice(&[a, b, c, d]);
+            out.extend_from_slice(name);
+            out.extend_from_slice(value);
         }
     }
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         let texts: usize = self.texts.iter().map(|text| 2 * text.len()).sum();
-        texts + self.texts.capacity() * 2 * size_of::<Box<str>>()
+        texts + self.texts.capacity() * 2 * size_of::<Box<[u8]>>()
     }
 
-    fn pair<'a>(&'a self, packed: &mut &'a [u8]) -> Option<(&'a str, &'a str)> {
-        let name = match take(packed)?.checked_sub(1) {
-            Some(number) => self.texts.get(number as usize)?,
-            None => text(packed)?,
-        };
-        Some((name, text(packed)?))
-    }
-
-    fn number_of(&mut self, place: usize, name: &str) -> Option<u32> {
+    fn number_of(&mut self, place: usize, name: &[u8]) -> Option<u32> {
         let guess = self.last.get(place).copied();
         if let Some(guess) = guess
             && self.texts.get(guess as usize).is_some_and(|text| **text == *name)
@@ -82,6 +84,15 @@ impl Names {
     }
 }
 
+/// The next pair of an encoded set.
+fn split<'a>(encoded: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let ([a, b, c, d], rest) = encoded.split_first_chunk::<4>()?;
+    let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([*a, *b])))?;
+    let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([*c, *d])))?;
+    *encoded = rest;
+    Some((name, value))
+}
+
 fn put(mut value: u32, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -103,16 +114,17 @@ fn take(packed: &mut &[u8]) -> Option<u32> {
     None
 }
 
-fn text<'a>(packed: &mut &'a [u8]) -> Option<&'a str> {
+fn text<'a>(packed: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = take(packed)? as usize;
     let (text, rest) = packed.split_at_checked(len)?;
     *packed = rest;
-    std::str::from_utf8(text).ok()
+    Some(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::labels;
     use proptest::prelude::*;
 
     proptest! {

@@ -82,7 +82,7 @@ impl KeptSamples {
     }
 
     /// The samples as a JSON array.
-    pub(crate) fn to_json(&mut self) -> Arc<[u8]> {
+    pub(crate) fn json(&mut self) -> Arc<[u8]> {
         self.shared.get_or_insert_with(|| array_of(&self.json)).clone()
     }
 
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn read(samples: &mut KeptSamples) -> Vec<u128> {
-        let list: Vec<Sample> = serde_json::from_slice(&samples.to_json()).unwrap();
+        let list: Vec<Sample> = serde_json::from_slice(&samples.json()).unwrap();
         list.iter().map(|sample| sample.fingerprint.0).collect()
     }
 
@@ -152,8 +152,8 @@ mod tests {
         assert!(!add(&mut samples, 4, "a"), "there is no room");
         assert!(samples.remove(Fingerprint(2)) && !samples.remove(Fingerprint(2)));
         assert_eq!(read(&mut samples), [1, 3]);
-        let mut restored = KeptSamples::from_json(&samples.to_json());
-        assert_eq!(restored.to_json(), samples.to_json());
+        let mut restored = KeptSamples::from_json(&samples.json());
+        assert_eq!(restored.json(), samples.json());
         assert!(add(&mut restored, 5, "c") && restored.remove(Fingerprint(1)));
         assert_eq!(read(&mut restored), [3, 5]);
         assert!(KeptSamples::from_json(b"[{").is_empty());
@@ -168,7 +168,7 @@ mod tests {
         assert!(add(&mut samples, 4, "small"));
         let mut roomy = KeptSamples::default();
         assert!(add(&mut roomy, 1, &"x".repeat(30_000)) && add(&mut roomy, 2, &"y".repeat(50_000)));
-        let list: Vec<Sample> = serde_json::from_slice(&roomy.to_json()).unwrap();
+        let list: Vec<Sample> = serde_json::from_slice(&roomy.json()).unwrap();
         assert_eq!(list.iter().map(|sample| sample.annotations.len()).collect::<Vec<_>>(), [1, 0]);
     }
 }

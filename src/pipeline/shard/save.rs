@@ -162,7 +162,7 @@ impl Shard {
         group.unsaved = Unsaved::No;
         if std::mem::replace(&mut group.samples_unsaved, false) || whole && !group.samples.is_empty() {
             let of = if group.is_held() { group.hash.0 } else { group.incident.0 };
-            entries.push_samples(of.into(), &group.samples.to_json());
+            entries.push_samples(of.into(), &group.samples.json());
         }
         let Some(group) = self.group(slot) else { return };
         let is_current = self.by_key.get(&group.hash) == Some(&slot);
