@@ -182,7 +182,7 @@ impl KafkaSink {
 
     /// Takes the transactional id over and writes it down. Whoever had it before is shut out from here on.
     fn take_over(&mut self) -> Result<(), Trouble> {
-        self.producer = None; // Before the new one, so that the old one's connections close.
+        self.producer = None; // Before the new one, so that the old one's connections close meanwhile.
         let config = self.options.connection.producer("sink", &self.options.transactional_id);
         let producer = Transactions::open(&config).map_err(Trouble::Unknown)?;
         let deadline = self.deadline();

@@ -3,8 +3,11 @@
 //! The library's transaction calls block, and some of them without limit (librdkafka 5456: sending offsets while the
 //! group coordinator is down ignores its time-out). So they run on a thread of their own; when the deadline passes, the
 //! producer is left behind with its thread, and whoever takes its place fences it at the broker.
+//!
+//! What the library reports is served by a second thread while a transaction is open. Waiting for it here would mean to
+//! ask again and again: the wrapper's `poll` never returns before its time, and spins through the last millisecond of it.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,8 +26,12 @@ use crate::model::time::Stopwatch;
 use crate::pipeline::sink::kafka::records::{Outgoing, REPORT_OFFSET};
 use crate::pipeline::source::kafka::health;
 
-/// How long one turn of waiting is; each serves what the library reports and feeds the watchdog.
-const TURN: Duration = Duration::from_millis(1);
+/// How long one turn of waiting is at most; each feeds the watchdog. What is waited for ends it at once.
+const TURN: Duration = Duration::from_millis(50);
+/// How long to wait before a record is offered again to a full buffer.
+const FULL: Duration = Duration::from_millis(1);
+/// How long one turn of the thread is that serves reports: at the end of each it spins for up to a millisecond.
+const SERVE: Duration = Duration::from_millis(250);
 /// A call of `init` after this long is repeated, with the watchdog fed in between.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -65,13 +72,19 @@ pub(super) struct Transactions {
     producer: Arc<BaseProducer<Reports>>,
     calls: Sender<Call>,
     answers: Receiver<KafkaResult<()>>,
+    /// Whether reports are to be served, and the way to wake whoever serves them.
+    open: Arc<AtomicBool>,
+    wake: Sender<()>,
+    /// Rings when nothing is on its way any more.
+    bell: Receiver<()>,
 }
 
 impl Transactions {
     /// Makes a producer; does not connect yet.
     pub(super) fn open(config: &ClientConfig) -> Result<Self, String> {
+        let (ring, bell) = bounded(1);
         let producer: BaseProducer<Reports> =
-            config.create_with_context(Reports::default()).map_err(|error| error.to_string())?;
+            config.create_with_context(Reports::new(ring)).map_err(|error| error.to_string())?;
         let producer = Arc::new(producer);
         let (calls, orders) = bounded::<Call>(1);
         let (reply, answers) = bounded(1);
@@ -86,23 +99,42 @@ impl Transactions {
                 }
             })
             .map_err(|error| format!("start a thread: {error}"))?;
-        Ok(Self { producer, calls, answers })
+        let open = Arc::new(AtomicBool::new(false));
+        let (wake, woken) = bounded::<()>(1);
+        let (served, is_open) = (Arc::clone(&producer), Arc::clone(&open));
+        std::thread::Builder::new()
+            .name("kafka-reports".to_owned())
+            .spawn(move || {
+                for () in woken {
+                    while is_open.load(Ordering::Acquire) {
+                        served.poll(SERVE);
+                    }
+                }
+            })
+            .map_err(|error| format!("start a thread: {error}"))?;
+        Ok(Self { producer, calls, answers, open, wake, bell })
     }
 
     /// Makes a call and waits for its answer, at most until the deadline.
     pub(super) fn call(&self, call: Call, deadline: &Deadline) -> Result<(), Trouble> {
         let what = call.name();
+        let ends = matches!(call, Call::Commit | Call::Abort);
         if self.calls.send(call).is_err() {
             return Err(Trouble::Unknown(format!("{what}: the thread of the producer is gone")));
         }
         loop {
             match self.answers.recv_timeout(TURN) {
-                Ok(Ok(())) => return Ok(()),
+                Ok(Ok(())) => {
+                    if ends {
+                        self.open.store(false, Ordering::Release);
+                    }
+                    return Ok(());
+                }
                 Ok(Err(error)) => return Err(classify(what, &error)),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(Trouble::Unknown(format!("{what}: the thread of the producer is gone")));
                 }
-                // An abort waits until what it purged has been reported, and reports are served here.
+                // Before and between transactions nobody else serves what the library logs.
                 Err(RecvTimeoutError::Timeout) => self.producer.poll(Duration::ZERO),
             }
             if deadline.has_passed() {
@@ -126,7 +158,10 @@ impl Transactions {
     pub(super) fn begin(&self, deadline: &Deadline) -> Result<(), Trouble> {
         self.producer.poll(Duration::ZERO);
         self.reports().forget();
-        self.call(Call::Begin, deadline)
+        self.call(Call::Begin, deadline)?;
+        self.open.store(true, Ordering::Release);
+        let _ = self.wake.try_send(()); // Full means that it is awake.
+        Ok(())
     }
 
     /// Puts a record into the library's buffer; waits while it is full.
@@ -138,12 +173,17 @@ impl Transactions {
         message.key = Some(record.key.as_bytes()).filter(|key| !key.is_empty());
         message.headers = record.headers.clone();
         loop {
+            self.reports().on_their_way.fetch_add(1, Ordering::Relaxed); // Before it is: the report may be faster than we.
             match self.producer.send(message) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(Code::QueueFull), unsent)) => message = unsent,
-                Err((error, _)) => return Err(not_sent(record.topic, &error)),
+                Err((error, _)) => {
+                    self.reports().arrived();
+                    return Err(not_sent(record.topic, &error));
+                }
             }
-            self.producer.poll(TURN);
+            self.reports().arrived();
+            std::thread::sleep(FULL);
             self.reports().check()?;
             if deadline.has_passed() {
                 return Err(Trouble::Abort("the buffer of the Kafka client stays full".to_owned()));
@@ -153,11 +193,19 @@ impl Transactions {
 
     /// Waits until every record has been confirmed.
     pub(super) fn flush(&self, deadline: &Deadline) -> Result<(), Trouble> {
-        while self.producer.in_flight_count() > 0 {
-            self.producer.poll(TURN);
+        let late = || Trouble::Abort(format!("records not confirmed within {:?}", deadline.limit));
+        while self.reports().on_their_way.load(Ordering::Acquire) > 0 {
+            let _ = self.bell.recv_timeout(TURN); // It may have rung before: then the count tells.
             self.reports().check()?;
             if deadline.has_passed() {
-                return Err(Trouble::Abort(format!("records not confirmed within {:?}", deadline.limit)));
+                return Err(late());
+            }
+        }
+        // The library puts a report away only after it was served. Until then it would let the commit wait for 100 ms.
+        while self.producer.in_flight_count() > 0 {
+            std::thread::yield_now();
+            if deadline.has_passed() {
+                return Err(late());
             }
         }
         self.reports().check()
@@ -178,6 +226,13 @@ impl Transactions {
     fn reports(&self) -> &Reports {
         use rdkafka::producer::Producer as _;
         self.producer.client().context()
+    }
+}
+
+impl Drop for Transactions {
+    /// Lets the thread that serves reports go; it has a turn to end.
+    fn drop(&mut self) {
+        self.open.store(false, Ordering::Release);
     }
 }
 
@@ -252,20 +307,31 @@ pub(super) struct Reports {
     offset: AtomicI64,
     suspect: AtomicBool,
     n_timeouts: AtomicU64,
+    /// Records that were sent and not reported yet.
+    on_their_way: AtomicUsize,
+    /// Rung when there are none left.
+    ring: Sender<()>,
 }
 
-impl Default for Reports {
-    fn default() -> Self {
+impl Reports {
+    fn new(ring: Sender<()>) -> Self {
         Self {
             failed: Mutex::new(None),
             offset: AtomicI64::new(-1),
             suspect: AtomicBool::new(false),
             n_timeouts: AtomicU64::new(0),
+            on_their_way: AtomicUsize::new(0),
+            ring,
         }
     }
-}
 
-impl Reports {
+    /// A record is not on its way any more.
+    fn arrived(&self) {
+        if self.on_their_way.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let _ = self.ring.try_send(()); // Full means that it rings already.
+        }
+    }
+
     fn forget(&self) {
         if let Ok(mut failed) = self.failed.lock() {
             *failed = None;
@@ -323,6 +389,7 @@ impl ProducerContext for Reports {
                 }
             }
         }
+        self.arrived();
     }
 }
 
@@ -346,7 +413,7 @@ mod tests {
 
     #[test]
     fn a_timed_out_request_makes_a_producer_suspect() {
-        let reports = Reports::default();
+        let reports = Reports::new(bounded(1).0);
         let statistics = |n: u64| format!(r#"{{"brokers": {{"a": {{"req_timeouts": {n}, "tx": 4}}}}, "age": 5}}"#);
         reports.stats_raw(statistics(0).as_bytes());
         reports.log(RDKafkaLogLevel::Warning, "FAIL", "connection refused");
@@ -354,7 +421,7 @@ mod tests {
         reports.stats_raw(statistics(1).as_bytes());
         assert!(reports.suspect.load(Ordering::Relaxed));
 
-        let reports = Reports::default();
+        let reports = Reports::new(bounded(1).0);
         reports.log(RDKafkaLogLevel::Warning, "REQTMOUT", "timed out EndTxnRequest");
         assert!(reports.suspect.load(Ordering::Relaxed));
     }

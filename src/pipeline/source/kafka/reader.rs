@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use crate::model::time::{Clock, Stopwatch, Timestamp};
+use crate::pipeline::source::kafka::batch::Record;
 use crate::pipeline::source::kafka::gauges::Gauges;
 use crate::pipeline::source::kafka::health::{Health, Snapshot};
 use crate::pipeline::source::kafka::lane::{self, Change, Lane};
-use crate::pipeline::source::kafka::partitions::close;
+use crate::pipeline::source::kafka::partitions::{LaneQueue, close};
 use crate::pipeline::source::kafka::{OnOffsetLost, Options};
 use crate::pipeline::source::thread::{Closed, Outlet};
 use crate::pipeline::source::{Batch, Position, RecordRef, SourceEvent};
@@ -43,7 +43,7 @@ pub(super) struct Reader<'a> {
     pub(super) outlet: &'a Outlet,
     pub(super) gauges: Gauges,
     /// Dropped before the consumer, to which they belong.
-    pub(super) queues: Vec<PartitionQueue<Health>>,
+    pub(super) queues: Vec<LaneQueue>,
     pub(super) lanes: Vec<Lane>,
     consumer: Option<Arc<BaseConsumer<Health>>>,
     pub(super) bell: (Sender<()>, Receiver<()>),
@@ -153,7 +153,8 @@ impl<'a> Reader<'a> {
                     .iter()
                     .position(|lane| lane.partition == message.partition() && lane.topic == message.topic());
                 if let Some(index) = found {
-                    self.take(index, &message, self.clock.now());
+                    let now = self.clock.now();
+                    self.take(index, Record::of(&message), now);
                 }
                 Ok(())
             }
@@ -193,12 +194,14 @@ impl<'a> Reader<'a> {
     ) -> Result<usize, Stop> {
         let mut taken = 0;
         // Out of its place while it is read from, because taking a record needs the rest of the reader.
-        let Some(queue) = (index < self.queues.len()).then(|| self.queues.swap_remove(index)) else { return Ok(0) };
+        let Some(mut queue) = (index < self.queues.len()).then(|| self.queues.swap_remove(index)) else {
+            return Ok(0);
+        };
         let mut fault = None;
         while taken < share && !self.is_full() {
             let Some(lane) = self.lanes.get_mut(index).filter(|lane| lane.may_go_on(limit)) else { break };
-            match queue.poll(Duration::ZERO) {
-                Some(Ok(message)) => taken += usize::from(self.take(index, &message, now)),
+            match queue.fetched.next() {
+                Some(Ok(record)) => taken += usize::from(self.take(index, record, now)),
                 Some(Err(error)) => {
                     fault = Some(error);
                     break;
@@ -221,11 +224,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Puts a record into the batch, unless it was seen before.
-    fn take(&mut self, index: usize, message: &BorrowedMessage<'_>, now: Timestamp) -> bool {
-        let (Some(lane), Ok(offset)) = (self.lanes.get_mut(index), u64::try_from(message.offset())) else {
+    fn take(&mut self, index: usize, record: Record<'_>, now: Timestamp) -> bool {
+        let (Some(lane), Ok(offset)) = (self.lanes.get_mut(index), u64::try_from(record.offset)) else {
             return false;
         };
-        let time = lane::record_time(message.timestamp(), now);
+        let time = lane::record_time(record.time, now);
         if !lane.advance(offset, time) {
             tracing::warn!(
                 partition = &*lane.name,
@@ -244,8 +247,7 @@ impl<'a> Reader<'a> {
             time,
             format: lane.format,
         };
-        let bytes = message.payload().unwrap_or_default();
-        self.batch.push(bytes, at);
+        self.batch.push(record.payload, at);
         true
     }
 
