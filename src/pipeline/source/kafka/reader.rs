@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use crate::model::time::{Clock, Stopwatch, Timestamp};
+use crate::pipeline::source::buffer::Home;
 use crate::pipeline::source::kafka::batch::Record;
 use crate::pipeline::source::kafka::gauges::Gauges;
 use crate::pipeline::source::kafka::health::{Health, Snapshot};
@@ -20,6 +21,10 @@ use crate::pipeline::source::{Batch, Position, RecordRef, SourceEvent};
 
 /// How long the thread waits at most before it looks around again: for new records, for room in the channel.
 const TURN: Duration = Duration::from_millis(100);
+/// Idle buffers kept: as many batches as may wait for two decoders, and a few under way.
+const BUFFERS: usize = 12;
+/// Room for the last record of a batch, which may pass the bound; larger ones are rare.
+const RECORD_ROOM: usize = 16 << 10;
 
 /// Why reading ended.
 #[derive(Debug)]
@@ -48,6 +53,8 @@ pub(super) struct Reader<'a> {
     consumer: Option<Arc<BaseConsumer<Health>>>,
     pub(super) bell: (Sender<()>, Receiver<()>),
     batch: Batch,
+    /// Where the bytes of batches come from and go to.
+    home: Home,
     /// The lane to begin the next round with, so that none is preferred.
     first: usize,
     since_metadata: Stopwatch,
@@ -73,6 +80,7 @@ impl<'a> Reader<'a> {
             consumer: None,
             bell: bounded(1),
             batch: Batch::default(),
+            home: Home::new(BUFFERS, options.batch_bytes + RECORD_ROOM),
             first: 0,
             since_metadata: Stopwatch::start(),
         };
@@ -310,7 +318,9 @@ impl<'a> Reader<'a> {
         if self.batch.records.is_empty() {
             return Ok(());
         }
-        let mut batch = std::mem::take(&mut self.batch);
+        let records = Vec::with_capacity(self.options.batch_records);
+        let next = Batch { bytes: self.home.take(), records, ..Batch::default() };
+        let mut batch = std::mem::replace(&mut self.batch, next);
         batch.partitions = self.lanes.iter().map(|lane| Arc::clone(&lane.name)).collect();
         self.send(SourceEvent::Records(batch))
     }
