@@ -68,6 +68,13 @@ pub(super) enum Call {
     Abort,
 }
 
+/// A call that was made and not answered yet.
+pub(super) struct Pending {
+    what: &'static str,
+    /// Whether it ends the transaction.
+    ends: bool,
+}
+
 pub(super) struct Transactions {
     producer: Arc<BaseProducer<Reports>>,
     calls: Sender<Call>,
@@ -117,15 +124,26 @@ impl Transactions {
 
     /// Makes a call and waits for its answer, at most until the deadline.
     pub(super) fn call(&self, call: Call, deadline: &Deadline) -> Result<(), Trouble> {
-        let what = call.name();
-        let ends = matches!(call, Call::Commit | Call::Abort);
-        if self.calls.send(call).is_err() {
-            return Err(Trouble::Unknown(format!("{what}: the thread of the producer is gone")));
+        let pending = self.start(call)?;
+        self.finish(&pending, deadline)
+    }
+
+    /// Makes a call, to be finished before any other.
+    pub(super) fn start(&self, call: Call) -> Result<Pending, Trouble> {
+        let pending = Pending { what: call.name(), ends: matches!(call, Call::Commit | Call::Abort) };
+        match self.calls.send(call) {
+            Ok(()) => Ok(pending),
+            Err(_) => Err(Trouble::Unknown(format!("{}: the thread of the producer is gone", pending.what))),
         }
+    }
+
+    /// Waits for the answer to a call, at most until the deadline.
+    pub(super) fn finish(&self, pending: &Pending, deadline: &Deadline) -> Result<(), Trouble> {
+        let what = pending.what;
         loop {
             match self.answers.recv_timeout(TURN) {
                 Ok(Ok(())) => {
-                    if ends {
+                    if pending.ends {
                         self.open.store(false, Ordering::Release);
                     }
                     return Ok(());
