@@ -6,11 +6,12 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
 use rdkafka::{Offset, TopicPartitionList};
+use tidegate::model::time::Stopwatch;
 use tidegate::pipeline::source::kafka::batch::Fetched;
 
 type Plain = BaseConsumer<DefaultConsumerContext>;
@@ -48,9 +49,9 @@ fn main() {
     while records < wanted {
         let before = records;
         for queue in &mut queues {
-            while let Some(result) = queue.next() {
+            while let Some(result) = queue.next_record() {
                 let record = result.expect("the topic can be read");
-                first.get_or_insert_with(Instant::now);
+                first.get_or_insert_with(Stopwatch::start);
                 records += 1;
                 bytes += record.payload.len() as u64;
             }
@@ -60,7 +61,7 @@ fn main() {
             std::thread::sleep(Duration::from_micros(200));
         }
     }
-    let seconds = first.map_or(0.0, |first| first.elapsed().as_secs_f64());
+    let seconds = first.map_or(0.0, |first: Stopwatch| first.elapsed().as_secs_f64());
     let cpu = cpu_seconds() - cpu_before;
     drop(split);
     writeln!(
@@ -76,7 +77,10 @@ fn arguments() -> Arguments {
     let (mut topic, mut config) = ("alerts".to_owned(), ClientConfig::new());
     // Ahead of the reader by a second or so; the back-off of a full queue is what a bounded one needs.
     config.set("bootstrap.servers", "127.0.0.1:9092").set("group.id", "consume-only");
-    config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false").set("fetch.queue.backoff.ms", "1");
+    config
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("fetch.queue.backoff.ms", "1");
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap_or_else(|| panic!("{word} needs a value"));

@@ -6,6 +6,7 @@
 
 mod look;
 mod records;
+mod reports;
 mod state_log;
 mod transactions;
 pub(crate) mod trim;

@@ -75,7 +75,7 @@ impl<C: ConsumerContext> Fetched<C> {
     }
 
     /// The next record, or the fault that stands in its place; `None` if nothing is there now. Does not wait.
-    pub fn next(&mut self) -> Option<Result<Record<'_>, KafkaError>> {
+    pub fn next_record(&mut self) -> Option<Result<Record<'_>, KafkaError>> {
         if self.next == self.filled {
             self.refill();
         }
@@ -158,3 +158,6 @@ fn fault(message: &native::rd_kafka_message_t) -> KafkaError {
         other => KafkaError::MessageConsumption(other.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -208,7 +208,7 @@ impl<'a> Reader<'a> {
         let mut fault = None;
         while taken < share && !self.is_full() {
             let Some(lane) = self.lanes.get_mut(index).filter(|lane| lane.may_go_on(limit)) else { break };
-            match queue.fetched.next() {
+            match queue.fetched.next_record() {
                 Some(Ok(record)) => taken += usize::from(self.take(index, record, now)),
                 Some(Err(error)) => {
                     fault = Some(error);
