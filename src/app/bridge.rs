@@ -174,7 +174,7 @@ impl HttpBridge {
             format,
         };
         Batch {
-            bytes: Vec::from(body), // No copy: the intake gives the only handle.
+            bytes: Vec::from(body).into(), // No copy: the intake gives the only handle.
             records: vec![record],
             partitions: vec![Arc::clone(&self.partition)],
             replies: vec![(0, reply)],

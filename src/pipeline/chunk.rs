@@ -8,6 +8,7 @@ use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
 use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::decode::Detail;
 use crate::pipeline::source::SourceIndex;
+use crate::pipeline::source::buffer::Buffer;
 
 /// The place of an alert in the one sequence of everything: number of the record, index of the alert in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,7 +134,7 @@ pub struct Part {
     /// Texts of arrivals.
     pub arena: Vec<u8>,
     /// The bytes of the chunk, shared by its parts: what `Arrival::rest` points into where it is raw.
-    pub raw: Option<Arc<Vec<u8>>>,
+    pub raw: Option<Arc<Buffer>>,
     /// The wall clock of the chunk, for the tap; nothing is decided by it.
     pub wall: Timestamp,
 }

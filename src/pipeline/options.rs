@@ -32,7 +32,7 @@ pub struct Options {
 /// When an epoch ends: whatever comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EpochOptions {
-    /// After this time, 20 ms to 1 s.
+    /// After this time, 20 ms to 1 s; or when the epoch before is durable, if that takes longer.
     pub interval: Millis,
     /// After this many records.
     pub max_records: u64,
@@ -46,7 +46,7 @@ impl Default for EpochOptions {
     fn default() -> Self {
         Self {
             interval: Millis(100),
-            max_records: 50_000,
+            max_records: 100_000,
             max_output_bytes: 8 << 20,
             clock_interval: Millis::seconds(10),
         }

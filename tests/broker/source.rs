@@ -6,19 +6,24 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use rdkafka::admin::{AdminOptions, NewPartitions};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tidegate::metrics::Metrics;
 use tidegate::model::alert::Format;
 use tidegate::model::fingerprint::IncidentId;
 use tidegate::model::time::{Clock as _, Millis, Stopwatch, SystemClock, Timestamp};
 use tidegate::pipeline::command::{Action, Command};
+use tidegate::pipeline::source::kafka::batch::Fetched;
 use tidegate::pipeline::source::kafka::{self, OnOffsetLost, Options, Topic, commands};
 use tidegate::pipeline::source::{Position, SourceEvent};
 
 use crate::Test;
 use crate::cluster::{Cluster, block_on};
 
-pub const TESTS: [Test; 9] = [
+pub const TESTS: [Test; 10] = [
     ("source::reads_all_partitions_and_then_is_idle", reads_all_partitions_and_then_is_idle),
     ("source::goes_on_from_the_restored_positions", goes_on_from_the_restored_positions),
     ("source::aligns_partitions_in_a_backlog", aligns_partitions_in_a_backlog),
@@ -26,9 +31,13 @@ pub const TESTS: [Test; 9] = [
     ("source::finds_new_partitions", finds_new_partitions),
     ("source::stops_or_goes_on_when_its_offset_is_gone", stops_or_goes_on_when_its_offset_is_gone),
     ("source::a_silent_broker_is_no_idle_partition", a_silent_broker_is_no_idle_partition),
+    ("source::batches_give_what_the_safe_interface_gives", batches_give_what_the_safe_interface_gives),
     ("source::reads_commands", reads_commands),
     ("source::connects_with_tls_and_scram", connects_with_tls_and_scram),
 ];
+
+/// Offset, time and value of a record.
+type Found = (i64, rdkafka::Timestamp, Vec<u8>);
 
 /// What a source said, gathered.
 #[derive(Default)]
@@ -236,6 +245,75 @@ fn a_silent_broker_is_no_idle_partition(cluster: &Cluster) {
         assert!(unsure, "the partition stays idle although nothing is known of it");
         assert!(listen(&receiver, &|heard: &Heard| heard.idle.len() == 1).failed.is_none());
     });
+}
+
+/// Records by both interfaces of the client library, over every codec, with an aborted transaction between them.
+fn batches_give_what_the_safe_interface_gives(cluster: &Cluster) {
+    const EACH: usize = 400;
+    let topic = cluster.topic("codecs", 1);
+    let write = |codec: &str, transaction: Option<bool>| {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.connection().brokers.join(",")).set("compression.type", codec);
+        if transaction.is_some() {
+            config.set("transactional.id", cluster.name("codecs"));
+        }
+        let producer: BaseProducer = config.create().unwrap();
+        if transaction.is_some() {
+            producer.init_transactions(Duration::from_secs(20)).unwrap();
+            producer.begin_transaction().unwrap();
+        }
+        for number in 0..EACH {
+            let value = format!("{codec} {number} {}", "alert ".repeat(number % 90));
+            let record = BaseRecord::<(), _>::to(&topic).partition(0).timestamp(now() - number as i64);
+            let record = if number % 40 == 0 { record } else { record.payload(&value) };
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(Duration::from_secs(10)).unwrap();
+        match transaction {
+            Some(true) => producer.commit_transaction(Duration::from_secs(20)).unwrap(),
+            Some(false) => producer.abort_transaction(Duration::from_secs(20)).unwrap(),
+            None => {}
+        }
+    };
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        write(codec, None);
+    }
+    write("lz4", Some(false));
+    write("none", Some(true));
+    let wanted = EACH * 6;
+    let consumer = || -> Arc<BaseConsumer<DefaultConsumerContext>> {
+        let consumer = Arc::new(cluster.connection().consumer("test", "codecs").create().unwrap());
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&topic, 0, Offset::Beginning).unwrap();
+        BaseConsumer::assign(&consumer, &list).unwrap();
+        consumer
+    };
+    let gather = |next: &mut dyn FnMut(&mut Vec<Found>)| {
+        let (mut found, begun) = (Vec::new(), Stopwatch::start());
+        while found.len() < wanted {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{} of {wanted} records", found.len());
+            next(&mut found);
+        }
+        found
+    };
+    let safe = consumer();
+    let expected = gather(&mut |found| {
+        if let Some(message) = safe.poll(Duration::from_millis(100)) {
+            let message = message.unwrap();
+            found.push((message.offset(), message.timestamp(), message.payload().unwrap_or_default().to_vec()));
+        }
+    });
+    let consumer = consumer();
+    let _apart = consumer.split_partition_queue(&topic, 0).unwrap();
+    let mut fetched = Fetched::of(&consumer, &topic, 0).unwrap();
+    let found = gather(&mut |found| {
+        assert!(consumer.poll(Duration::from_millis(1)).is_none());
+        while let Some(record) = fetched.next_record() {
+            let record = record.unwrap();
+            found.push((record.offset, record.time, record.payload.to_vec()));
+        }
+    });
+    assert_eq!(found, expected);
 }
 
 fn reads_commands(cluster: &Cluster) {

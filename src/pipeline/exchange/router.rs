@@ -15,6 +15,7 @@ use crate::pipeline::exchange::{ChunkReport, Placement, shard_of};
 use crate::pipeline::identify::{Form, Identifier, Known};
 use crate::pipeline::options::Options;
 use crate::pipeline::source::SourceIndex;
+use crate::pipeline::source::buffer::Buffer;
 
 /// Places of the fold table, a power of two; what does not find one is not folded.
 const FOLD_PLACES: usize = 1 << 10;
@@ -85,7 +86,7 @@ impl Router {
     }
 
     /// Ends the parts: all have the steps of the chunk, and its bytes if they refer to them.
-    pub(super) fn finish(parts: &mut [Part], steps: Vec<Step>, bytes: Vec<u8>) {
+    pub(super) fn finish(parts: &mut [Part], steps: Vec<Step>, bytes: Buffer) {
         let raw = Arc::new(bytes);
         for part in &mut *parts {
             if part.arrivals.iter().any(|arrival| arrival.is_raw) {

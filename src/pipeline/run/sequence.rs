@@ -147,7 +147,9 @@ impl SequenceRunner {
         let nothing_ready = || self.inputs.iter().all(Receiver::is_empty);
         gathering.records >= self.options.max_records
             || events.saturating_mul(EVENT_BYTES) >= self.options.max_output_bytes
-            || now - since >= self.options.interval
+            // While the epoch before is on its way, a closed one could only queue behind it: a backlog would come in small
+            // pieces, as many as the store takes commits.
+            || now - since >= self.options.interval && self.sink_is_free()
             || gathering.waiting && self.sink_is_free() && nothing_ready()
             || clock_is_old
     }

@@ -3,6 +3,7 @@
 //! Each source runs on its own thread (or behind the bridge, for HTTP) and sends `SourceEvent`s through a bounded
 //! channel of its own to the sequencer; a full channel is how back-pressure reaches it.
 
+pub mod buffer;
 pub mod commands;
 pub mod file;
 pub mod kafka;
@@ -17,6 +18,7 @@ use crate::model::alert::Format;
 use crate::model::time::Timestamp;
 use crate::pipeline::command::Command;
 use crate::pipeline::decode::Reject;
+use crate::pipeline::source::buffer::Buffer;
 
 /// Index of a source in `Options::sources`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,7 +63,7 @@ pub struct RecordRef {
 #[derive(Debug, Default)]
 pub struct Batch {
     /// The bytes of all records, back to back.
-    pub bytes: Vec<u8>,
+    pub bytes: Buffer,
     /// The records.
     pub records: Vec<RecordRef>,
     /// The partitions the records refer to.

@@ -146,7 +146,7 @@ fn labels_of_every_kind_are_read_as_the_parser_reads_them() {
     ] {
         assert!(takes(Format::Native, &format!(r#"{{"labels":{labels}}}"#)), "{labels}");
     }
-    let read = LabelReader::new(Limits::default()).read(br#"{"b":"1", "a":"2"}"#, |labels| pairs(labels));
+    let read = LabelReader::new(Limits::default()).read(br#"{"b":"1", "a":"2"}"#, pairs);
     assert_eq!(read, Ok(pairs(&[("b", "1"), ("a", "2")])));
     assert_eq!(LabelReader::new(Limits::default()).read(br#"{"a":""}"#, |_| ()), Err(Reject::NoLabels));
 }

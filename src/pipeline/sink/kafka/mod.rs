@@ -6,6 +6,7 @@
 
 mod look;
 mod records;
+mod reports;
 mod state_log;
 mod transactions;
 pub(crate) mod trim;
@@ -182,7 +183,7 @@ impl KafkaSink {
 
     /// Takes the transactional id over and writes it down. Whoever had it before is shut out from here on.
     fn take_over(&mut self) -> Result<(), Trouble> {
-        self.producer = None; // Before the new one, so that the old one's connections close.
+        self.producer = None; // Before the new one, so that the old one's connections close meanwhile.
         let config = self.options.connection.producer("sink", &self.options.transactional_id);
         let producer = Transactions::open(&config).map_err(Trouble::Unknown)?;
         let deadline = self.deadline();
@@ -225,25 +226,45 @@ impl KafkaSink {
     }
 
     /// Sends an epoch in one transaction. Returns the offset of its first block.
+    ///
+    /// The offsets are added while the records are under way: they go to other parts of the broker, and either alone
+    /// takes some round trips.
     fn transact(&self, producer: &Transactions, epoch: &Epoch) -> Result<i64, Trouble> {
         let deadline = self.deadline();
         producer.begin(&deadline)?;
-        for record in of_epoch(epoch, &self.options.topics, self.n_incident_partitions) {
-            producer.send(&record, &deadline)?;
-        }
-        producer.flush(&deadline)?;
-        let moved: Vec<(&str, i32, u64)> = self.moved(epoch).collect();
-        if !moved.is_empty() {
-            let metadata = format!("tidegate epoch={} at={}", epoch.number, epoch.committed_at);
-            let list = transactions::offsets(moved.into_iter(), &metadata)
-                .map_err(|error| Trouble::Abort(format!("list offsets: {error}")))?;
-            // Never kept: a group's metadata is that of the moment.
-            let group = self.lookout.group_metadata();
-            let group = group.ok_or_else(|| Trouble::Abort("the consumer has no group".to_owned()))?;
-            producer.call(Call::Offsets(list, group), &deadline)?;
+        let offsets = self.offsets(epoch)?.map(|call| producer.start(call)).transpose()?;
+        let sent = self.send(producer, epoch, &deadline);
+        // Waited for in any case: until it is back, the producer's thread can do nothing else, not even abort.
+        let added = offsets.map_or(Ok(()), |pending| producer.finish(&pending, &deadline));
+        match (sent, added) {
+            (Err(trouble), Ok(()) | Err(Trouble::Abort(_) | Trouble::Again(_))) => return Err(trouble),
+            (_, added) => added?,
         }
         producer.insist(|| Call::Commit, &deadline)?;
         Ok(producer.reported_offset())
+    }
+
+    /// Sends all records of an epoch, and waits until each was confirmed.
+    fn send(&self, producer: &Transactions, epoch: &Epoch, deadline: &Deadline) -> Result<(), Trouble> {
+        for record in of_epoch(epoch, &self.options.topics, self.n_incident_partitions) {
+            producer.send(&record, deadline)?;
+        }
+        producer.flush(deadline)
+    }
+
+    /// The call that adds the offsets of an epoch to the transaction; `None` if nothing has moved.
+    fn offsets(&self, epoch: &Epoch) -> Result<Option<Call>, Trouble> {
+        let moved: Vec<(&str, i32, u64)> = self.moved(epoch).collect();
+        if moved.is_empty() {
+            return Ok(None);
+        }
+        let metadata = format!("tidegate epoch={} at={}", epoch.number, epoch.committed_at);
+        let list = transactions::offsets(moved.into_iter(), &metadata)
+            .map_err(|error| Trouble::Abort(format!("list offsets: {error}")))?;
+        // Never kept: a group's metadata is that of the moment.
+        let group = self.lookout.group_metadata();
+        let group = group.ok_or_else(|| Trouble::Abort("the consumer has no group".to_owned()))?;
+        Ok(Some(Call::Offsets(list, group)))
     }
 
     /// The positions that belong to this cluster and were not committed yet. Those of topics that are no longer read

@@ -3,28 +3,32 @@
 //! The library's transaction calls block, and some of them without limit (librdkafka 5456: sending offsets while the
 //! group coordinator is down ignores its time-out). So they run on a thread of their own; when the deadline passes, the
 //! producer is left behind with its thread, and whoever takes its place fences it at the broker.
+//!
+//! What the library reports is served by a second thread while a transaction is open. Waiting for it here would mean to
+//! ask again and again: the wrapper's `poll` never returns before its time, and spins through the last millisecond of it.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
-use rdkafka::message::{DeliveryResult, Message as _};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
-use serde::Deserialize;
 
 use crate::model::time::Stopwatch;
-use crate::pipeline::sink::kafka::records::{Outgoing, REPORT_OFFSET};
-use crate::pipeline::source::kafka::health;
+use crate::pipeline::sink::kafka::records::Outgoing;
+use crate::pipeline::sink::kafka::reports::{Reports, not_sent};
 
-/// How long one turn of waiting is; each serves what the library reports and feeds the watchdog.
-const TURN: Duration = Duration::from_millis(1);
+/// How long one turn of waiting is at most; each feeds the watchdog. What is waited for ends it at once.
+const TURN: Duration = Duration::from_millis(50);
+/// How long to wait before a record is offered again to a full buffer.
+const FULL: Duration = Duration::from_millis(1);
+/// How long one turn of the thread is that serves reports: at the end of each it spins for up to a millisecond.
+const SERVE: Duration = Duration::from_millis(250);
 /// A call of `init` after this long is repeated, with the watchdog fed in between.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -61,17 +65,30 @@ pub(super) enum Call {
     Abort,
 }
 
+/// A call that was made and not answered yet.
+pub(super) struct Pending {
+    what: &'static str,
+    /// Whether it ends the transaction.
+    ends: bool,
+}
+
 pub(super) struct Transactions {
     producer: Arc<BaseProducer<Reports>>,
     calls: Sender<Call>,
     answers: Receiver<KafkaResult<()>>,
+    /// Whether reports are to be served, and the way to wake whoever serves them.
+    open: Arc<AtomicBool>,
+    wake: Sender<()>,
+    /// Rings when nothing is on its way any more.
+    bell: Receiver<()>,
 }
 
 impl Transactions {
     /// Makes a producer; does not connect yet.
     pub(super) fn open(config: &ClientConfig) -> Result<Self, String> {
+        let (ring, bell) = bounded(1);
         let producer: BaseProducer<Reports> =
-            config.create_with_context(Reports::default()).map_err(|error| error.to_string())?;
+            config.create_with_context(Reports::new(ring)).map_err(|error| error.to_string())?;
         let producer = Arc::new(producer);
         let (calls, orders) = bounded::<Call>(1);
         let (reply, answers) = bounded(1);
@@ -86,23 +103,53 @@ impl Transactions {
                 }
             })
             .map_err(|error| format!("start a thread: {error}"))?;
-        Ok(Self { producer, calls, answers })
+        let open = Arc::new(AtomicBool::new(false));
+        let (wake, woken) = bounded::<()>(1);
+        let (served, is_open) = (Arc::clone(&producer), Arc::clone(&open));
+        std::thread::Builder::new()
+            .name("kafka-reports".to_owned())
+            .spawn(move || {
+                for () in woken {
+                    while is_open.load(Ordering::Acquire) {
+                        served.poll(SERVE);
+                    }
+                }
+            })
+            .map_err(|error| format!("start a thread: {error}"))?;
+        Ok(Self { producer, calls, answers, open, wake, bell })
     }
 
     /// Makes a call and waits for its answer, at most until the deadline.
     pub(super) fn call(&self, call: Call, deadline: &Deadline) -> Result<(), Trouble> {
-        let what = call.name();
-        if self.calls.send(call).is_err() {
-            return Err(Trouble::Unknown(format!("{what}: the thread of the producer is gone")));
+        let pending = self.start(call)?;
+        self.finish(&pending, deadline)
+    }
+
+    /// Makes a call, to be finished before any other.
+    pub(super) fn start(&self, call: Call) -> Result<Pending, Trouble> {
+        let pending = Pending { what: call.name(), ends: matches!(call, Call::Commit | Call::Abort) };
+        match self.calls.send(call) {
+            Ok(()) => Ok(pending),
+            Err(_) => Err(Trouble::Unknown(format!("{}: the thread of the producer is gone", pending.what))),
         }
+    }
+
+    /// Waits for the answer to a call, at most until the deadline.
+    pub(super) fn finish(&self, pending: &Pending, deadline: &Deadline) -> Result<(), Trouble> {
+        let what = pending.what;
         loop {
             match self.answers.recv_timeout(TURN) {
-                Ok(Ok(())) => return Ok(()),
+                Ok(Ok(())) => {
+                    if pending.ends {
+                        self.open.store(false, Ordering::Release);
+                    }
+                    return Ok(());
+                }
                 Ok(Err(error)) => return Err(classify(what, &error)),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(Trouble::Unknown(format!("{what}: the thread of the producer is gone")));
                 }
-                // An abort waits until what it purged has been reported, and reports are served here.
+                // Before and between transactions nobody else serves what the library logs.
                 Err(RecvTimeoutError::Timeout) => self.producer.poll(Duration::ZERO),
             }
             if deadline.has_passed() {
@@ -126,7 +173,10 @@ impl Transactions {
     pub(super) fn begin(&self, deadline: &Deadline) -> Result<(), Trouble> {
         self.producer.poll(Duration::ZERO);
         self.reports().forget();
-        self.call(Call::Begin, deadline)
+        self.call(Call::Begin, deadline)?;
+        self.open.store(true, Ordering::Release);
+        let _ = self.wake.try_send(()); // Full means that it is awake.
+        Ok(())
     }
 
     /// Puts a record into the library's buffer; waits while it is full.
@@ -138,12 +188,17 @@ impl Transactions {
         message.key = Some(record.key.as_bytes()).filter(|key| !key.is_empty());
         message.headers = record.headers.clone();
         loop {
+            self.reports().on_their_way.fetch_add(1, Ordering::Relaxed); // Before it is: the report may be faster than we.
             match self.producer.send(message) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(Code::QueueFull), unsent)) => message = unsent,
-                Err((error, _)) => return Err(not_sent(record.topic, &error)),
+                Err((error, _)) => {
+                    self.reports().arrived();
+                    return Err(not_sent(record.topic, &error));
+                }
             }
-            self.producer.poll(TURN);
+            self.reports().arrived();
+            std::thread::sleep(FULL);
             self.reports().check()?;
             if deadline.has_passed() {
                 return Err(Trouble::Abort("the buffer of the Kafka client stays full".to_owned()));
@@ -153,11 +208,19 @@ impl Transactions {
 
     /// Waits until every record has been confirmed.
     pub(super) fn flush(&self, deadline: &Deadline) -> Result<(), Trouble> {
-        while self.producer.in_flight_count() > 0 {
-            self.producer.poll(TURN);
+        let late = || Trouble::Abort(format!("records not confirmed within {:?}", deadline.limit));
+        while self.reports().on_their_way.load(Ordering::Acquire) > 0 {
+            let _ = self.bell.recv_timeout(TURN); // It may have rung before: then the count tells.
             self.reports().check()?;
             if deadline.has_passed() {
-                return Err(Trouble::Abort(format!("records not confirmed within {:?}", deadline.limit)));
+                return Err(late());
+            }
+        }
+        // The library puts a report away only after it was served. Until then it would let the commit wait for 100 ms.
+        while self.producer.in_flight_count() > 0 {
+            std::thread::yield_now();
+            if deadline.has_passed() {
+                return Err(late());
             }
         }
         self.reports().check()
@@ -181,6 +244,13 @@ impl Transactions {
     }
 }
 
+impl Drop for Transactions {
+    /// Lets the thread that serves reports go; it has a turn to end.
+    fn drop(&mut self) {
+        self.open.store(false, Ordering::Release);
+    }
+}
+
 /// One call, on the thread that may block.
 fn perform(producer: &BaseProducer<Reports>, call: Call) -> KafkaResult<()> {
     match call {
@@ -201,17 +271,6 @@ impl Call {
             Self::Commit => "commit the transaction",
             Self::Abort => "abort the transaction",
         }
-    }
-}
-
-/// A record that was not taken or not delivered.
-fn not_sent(topic: &str, error: &KafkaError) -> Trouble {
-    let text = format!("topic {topic:?}: {error}");
-    match error.rdkafka_error_code() {
-        Some(Code::MessageSizeTooLarge | Code::InvalidRecord | Code::TopicAuthorizationFailed) => {
-            Trouble::Hopeless(text)
-        }
-        _ => Trouble::Abort(text),
     }
 }
 
@@ -244,88 +303,6 @@ impl Deadline {
     }
 }
 
-/// What the library reports of a producer.
-#[derive(Debug)]
-pub(super) struct Reports {
-    /// The first record that could not be delivered, and why.
-    failed: Mutex<Option<Trouble>>,
-    offset: AtomicI64,
-    suspect: AtomicBool,
-    n_timeouts: AtomicU64,
-}
-
-impl Default for Reports {
-    fn default() -> Self {
-        Self {
-            failed: Mutex::new(None),
-            offset: AtomicI64::new(-1),
-            suspect: AtomicBool::new(false),
-            n_timeouts: AtomicU64::new(0),
-        }
-    }
-}
-
-impl Reports {
-    fn forget(&self) {
-        if let Ok(mut failed) = self.failed.lock() {
-            *failed = None;
-        }
-        self.offset.store(-1, Ordering::Relaxed);
-    }
-
-    fn check(&self) -> Result<(), Trouble> {
-        let failed = self.failed.lock().ok().and_then(|failed| failed.clone());
-        failed.map_or(Ok(()), Err)
-    }
-}
-
-#[derive(Deserialize)]
-struct Statistics {
-    brokers: std::collections::BTreeMap<String, Broker>,
-}
-
-#[derive(Deserialize)]
-struct Broker {
-    req_timeouts: u64,
-}
-
-impl ClientContext for Reports {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if matches!(facility, "REQTMOUT" | "TXNERR") {
-            self.suspect.store(true, Ordering::Relaxed);
-        }
-        health::log(level, facility, message);
-    }
-
-    fn stats_raw(&self, json: &[u8]) {
-        let Ok(statistics) = serde_json::from_slice::<Statistics>(json) else { return };
-        let n_timeouts = statistics.brokers.values().map(|broker| broker.req_timeouts).sum();
-        if self.n_timeouts.swap(n_timeouts, Ordering::Relaxed) != n_timeouts {
-            self.suspect.store(true, Ordering::Relaxed);
-        }
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(reason, "Kafka producer: {error}");
-    }
-}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
-        match result {
-            Ok(message) if tag == REPORT_OFFSET => self.offset.store(message.offset(), Ordering::Relaxed),
-            Ok(_) => {}
-            Err((error, message)) => {
-                if let Ok(mut failed) = self.failed.lock() {
-                    failed.get_or_insert_with(|| not_sent(message.topic(), error));
-                }
-            }
-        }
-    }
-}
-
 /// A list of offsets to commit.
 pub(super) fn offsets<'a>(
     at: impl Iterator<Item = (&'a str, i32, u64)>,
@@ -343,21 +320,6 @@ pub(super) fn offsets<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_timed_out_request_makes_a_producer_suspect() {
-        let reports = Reports::default();
-        let statistics = |n: u64| format!(r#"{{"brokers": {{"a": {{"req_timeouts": {n}, "tx": 4}}}}, "age": 5}}"#);
-        reports.stats_raw(statistics(0).as_bytes());
-        reports.log(RDKafkaLogLevel::Warning, "FAIL", "connection refused");
-        assert!(!reports.suspect.load(Ordering::Relaxed));
-        reports.stats_raw(statistics(1).as_bytes());
-        assert!(reports.suspect.load(Ordering::Relaxed));
-
-        let reports = Reports::default();
-        reports.log(RDKafkaLogLevel::Warning, "REQTMOUT", "timed out EndTxnRequest");
-        assert!(reports.suspect.load(Ordering::Relaxed));
-    }
 
     #[test]
     fn errors_without_a_mark_are_fatal() {

@@ -6,6 +6,7 @@
 //!
 //! Where to start is said by the restored state alone; the group's offsets are for people and their tools.
 
+pub mod batch;
 pub mod commands;
 pub mod connection;
 mod gauges;

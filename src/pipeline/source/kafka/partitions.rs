@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::model::time::Timestamp;
 use crate::pipeline::source::SourceEvent;
+use crate::pipeline::source::kafka::batch::Fetched;
 use crate::pipeline::source::kafka::health::Health;
 use crate::pipeline::source::kafka::lane::Lane;
 use crate::pipeline::source::kafka::reader::{Reader, Stop};
@@ -19,6 +20,13 @@ use crate::pipeline::source::kafka::reader::{Reader, Stop};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the library gets to let go of its connections; after that it is left behind.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The queue of a partition of its own.
+pub(super) struct LaneQueue {
+    pub(super) fetched: Fetched<Health>,
+    /// Keeps it apart from the main queue, and rings when something comes.
+    _bell: PartitionQueue<Health>,
+}
 
 impl Reader<'_> {
     pub(super) fn connect(&self, n_partitions: usize) -> Result<Arc<BaseConsumer<Health>>, Stop> {
@@ -143,15 +151,15 @@ impl Reader<'_> {
         self.send(SourceEvent::Assigned(names))
     }
 
-    fn queue_for(&self, lane: &Lane, consumer: &Arc<BaseConsumer<Health>>) -> Result<PartitionQueue<Health>, Stop> {
-        let mut queue = consumer
-            .split_partition_queue(&lane.topic, lane.partition)
-            .ok_or_else(|| Stop::Failed(format!("partition {}: no queue of its own", lane.name)))?;
+    fn queue_for(&self, lane: &Lane, consumer: &Arc<BaseConsumer<Health>>) -> Result<LaneQueue, Stop> {
+        let none = || Stop::Failed(format!("partition {}: no queue of its own", lane.name));
+        let mut queue = consumer.split_partition_queue(&lane.topic, lane.partition).ok_or_else(none)?;
         let bell = self.bell.0.clone();
         queue.set_nonempty_callback(move || {
             let _ = bell.try_send(()); // Full means that it rings already.
         });
-        Ok(queue)
+        let fetched = Fetched::of(consumer, &lane.topic, lane.partition).ok_or_else(none)?;
+        Ok(LaneQueue { fetched, _bell: queue })
     }
 
     /// What was fetched between `assign` and the split lies in the main queue, and comes before all else.

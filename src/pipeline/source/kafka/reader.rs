@@ -4,22 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use crate::model::time::{Clock, Stopwatch, Timestamp};
+use crate::pipeline::source::buffer::Home;
+use crate::pipeline::source::kafka::batch::Record;
 use crate::pipeline::source::kafka::gauges::Gauges;
 use crate::pipeline::source::kafka::health::{Health, Snapshot};
 use crate::pipeline::source::kafka::lane::{self, Change, Lane};
-use crate::pipeline::source::kafka::partitions::close;
+use crate::pipeline::source::kafka::partitions::{LaneQueue, close};
 use crate::pipeline::source::kafka::{OnOffsetLost, Options};
 use crate::pipeline::source::thread::{Closed, Outlet};
 use crate::pipeline::source::{Batch, Position, RecordRef, SourceEvent};
 
 /// How long the thread waits at most before it looks around again: for new records, for room in the channel.
 const TURN: Duration = Duration::from_millis(100);
+/// Idle buffers kept: as many batches as may wait for two decoders, and a few under way.
+const BUFFERS: usize = 12;
+/// Room for the last record of a batch, which may pass the bound; larger ones are rare.
+const RECORD_ROOM: usize = 16 << 10;
 
 /// Why reading ended.
 #[derive(Debug)]
@@ -43,11 +48,13 @@ pub(super) struct Reader<'a> {
     pub(super) outlet: &'a Outlet,
     pub(super) gauges: Gauges,
     /// Dropped before the consumer, to which they belong.
-    pub(super) queues: Vec<PartitionQueue<Health>>,
+    pub(super) queues: Vec<LaneQueue>,
     pub(super) lanes: Vec<Lane>,
     consumer: Option<Arc<BaseConsumer<Health>>>,
     pub(super) bell: (Sender<()>, Receiver<()>),
     batch: Batch,
+    /// Where the bytes of batches come from and go to.
+    home: Home,
     /// The lane to begin the next round with, so that none is preferred.
     first: usize,
     since_metadata: Stopwatch,
@@ -73,6 +80,7 @@ impl<'a> Reader<'a> {
             consumer: None,
             bell: bounded(1),
             batch: Batch::default(),
+            home: Home::new(BUFFERS, options.batch_bytes + RECORD_ROOM),
             first: 0,
             since_metadata: Stopwatch::start(),
         };
@@ -153,7 +161,8 @@ impl<'a> Reader<'a> {
                     .iter()
                     .position(|lane| lane.partition == message.partition() && lane.topic == message.topic());
                 if let Some(index) = found {
-                    self.take(index, &message, self.clock.now());
+                    let now = self.clock.now();
+                    self.take(index, Record::of(&message), now);
                 }
                 Ok(())
             }
@@ -193,12 +202,14 @@ impl<'a> Reader<'a> {
     ) -> Result<usize, Stop> {
         let mut taken = 0;
         // Out of its place while it is read from, because taking a record needs the rest of the reader.
-        let Some(queue) = (index < self.queues.len()).then(|| self.queues.swap_remove(index)) else { return Ok(0) };
+        let Some(mut queue) = (index < self.queues.len()).then(|| self.queues.swap_remove(index)) else {
+            return Ok(0);
+        };
         let mut fault = None;
         while taken < share && !self.is_full() {
             let Some(lane) = self.lanes.get_mut(index).filter(|lane| lane.may_go_on(limit)) else { break };
-            match queue.poll(Duration::ZERO) {
-                Some(Ok(message)) => taken += usize::from(self.take(index, &message, now)),
+            match queue.fetched.next_record() {
+                Some(Ok(record)) => taken += usize::from(self.take(index, record, now)),
                 Some(Err(error)) => {
                     fault = Some(error);
                     break;
@@ -221,11 +232,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Puts a record into the batch, unless it was seen before.
-    fn take(&mut self, index: usize, message: &BorrowedMessage<'_>, now: Timestamp) -> bool {
-        let (Some(lane), Ok(offset)) = (self.lanes.get_mut(index), u64::try_from(message.offset())) else {
+    fn take(&mut self, index: usize, record: Record<'_>, now: Timestamp) -> bool {
+        let (Some(lane), Ok(offset)) = (self.lanes.get_mut(index), u64::try_from(record.offset)) else {
             return false;
         };
-        let time = lane::record_time(message.timestamp(), now);
+        let time = lane::record_time(record.time, now);
         if !lane.advance(offset, time) {
             tracing::warn!(
                 partition = &*lane.name,
@@ -244,8 +255,7 @@ impl<'a> Reader<'a> {
             time,
             format: lane.format,
         };
-        let bytes = message.payload().unwrap_or_default();
-        self.batch.push(bytes, at);
+        self.batch.push(record.payload, at);
         true
     }
 
@@ -308,7 +318,9 @@ impl<'a> Reader<'a> {
         if self.batch.records.is_empty() {
             return Ok(());
         }
-        let mut batch = std::mem::take(&mut self.batch);
+        let records = Vec::with_capacity(self.options.batch_records);
+        let next = Batch { bytes: self.home.take(), records, ..Batch::default() };
+        let mut batch = std::mem::replace(&mut self.batch, next);
         batch.partitions = self.lanes.iter().map(|lane| Arc::clone(&lane.name)).collect();
         self.send(SourceEvent::Records(batch))
     }
