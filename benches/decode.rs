@@ -99,7 +99,12 @@ impl Typed {
 }
 
 /// Runs a way of reading over all records of each packing. It answers with a number of things read per alert.
-fn each_packing(criterion: &mut Criterion, name: &str, per_alert: usize, mut read: impl FnMut(Packing, &[u8]) -> usize) {
+fn each_packing(
+    criterion: &mut Criterion,
+    name: &str,
+    per_alert: usize,
+    mut read: impl FnMut(Packing, &[u8]) -> usize,
+) {
     let mut group = criterion.benchmark_group(name);
     for packing in Packing::ALL {
         if !is_wanted(&format!("{name}/{}", packing.name)) {
