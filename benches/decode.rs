@@ -34,7 +34,7 @@ struct TypedAlert<'a> {
 /// An object of texts, as a list: no map is made of it.
 struct Texts<'a>(Vec<(&'a str, &'a str)>);
 
-impl<'de> Deserialize<'de> for Texts<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl<'de> serde::de::Visitor<'de> for Visitor {
