@@ -112,15 +112,16 @@ pub struct Arrival {
     pub origin: u64,
     /// Position of the record in its partition.
     pub position: u64,
-    /// Its JSON in `Part::raw`, of which the texts are read when somebody asks; empty if they travel in the arena.
-    pub element: Stretch,
-    /// Encoded labels in the arena; empty if they are to be read from the element.
+    /// Encoded labels in the arena; empty if they are to be read from its JSON.
     pub labels: Stretch,
-    /// Encoded annotations in the arena.
-    pub annotations: Stretch,
-    /// Generator URL in the arena, empty if none.
-    pub url: Stretch,
+    /// Where its other texts are, of the kind that `is_raw` says.
+    pub rest: Stretch,
+    /// Whether `rest` is its JSON in `Part::raw`, of which the texts are read when somebody asks; else it is a block that
+    /// `Part::store_rest` made in the arena.
+    pub is_raw: bool,
 }
+
+const _: () = assert!(size_of::<Arrival>() <= 128, "two cache lines; larger ones are copied by a call");
 
 /// One shard's part of a chunk. Every shard gets one for every chunk, with all steps of the chunk, even if no alert is its own.
 #[derive(Clone, Debug, Default)]
@@ -129,9 +130,9 @@ pub struct Part {
     pub steps: Vec<Step>,
     /// Alerts in order.
     pub arrivals: Vec<Arrival>,
-    /// Texts of arrivals: what their stretches but `element` point into.
+    /// Texts of arrivals.
     pub arena: Vec<u8>,
-    /// The bytes of the chunk, shared by its parts: what `Arrival::element` points into.
+    /// The bytes of the chunk, shared by its parts: what `Arrival::rest` points into where it is raw.
     pub raw: Option<Arc<Vec<u8>>>,
     /// The wall clock of the chunk, for the tap; nothing is decided by it.
     pub wall: Timestamp,
@@ -141,28 +142,37 @@ impl Part {
     /// The labels of an arrival of this part, encoded.
     #[must_use]
     pub fn labels(&self, arrival: &Arrival) -> Cow<'_, [u8]> {
-        if arrival.labels.len > 0 || arrival.element.len == 0 {
+        if arrival.labels.len > 0 || !arrival.is_raw {
             return Cow::Borrowed(stretch(&self.arena, arrival.labels));
         }
-        Cow::Owned(Detail::of(self.element(arrival)).labels)
+        Cow::Owned(Detail::of(self.json(arrival)).labels)
     }
 
     /// All texts of an arrival of this part.
     #[must_use]
     pub fn detail(&self, arrival: &Arrival) -> Detail {
-        if arrival.element.len > 0 {
-            return Detail::of(self.element(arrival));
+        if arrival.is_raw {
+            return Detail::of(self.json(arrival));
         }
-        let of = |at| stretch(&self.arena, at);
-        Detail {
-            labels: of(arrival.labels).to_vec(),
-            annotations: of(arrival.annotations).to_vec(),
-            url: String::from_utf8_lossy(of(arrival.url)).into_owned(),
-        }
+        let labels = stretch(&self.arena, arrival.labels).to_vec();
+        let rest = stretch(&self.arena, arrival.rest);
+        let Some((n_bytes, texts)) = rest.split_first_chunk() else { return Detail { labels, ..Detail::default() } };
+        let (annotations, url) = texts.split_at_checked(u32::from_le_bytes(*n_bytes) as usize).unwrap_or_default();
+        let url = String::from_utf8_lossy(url).into_owned();
+        Detail { labels, annotations: annotations.to_vec(), url }
     }
 
-    fn element(&self, arrival: &Arrival) -> &[u8] {
-        self.raw.as_ref().map_or(&[], |raw| stretch(raw, arrival.element))
+    fn json(&self, arrival: &Arrival) -> &[u8] {
+        self.raw.as_ref().map_or(&[], |raw| stretch(raw, arrival.rest))
+    }
+
+    /// Puts encoded annotations and a URL into the arena: for `Arrival::rest`.
+    pub fn store_rest(&mut self, annotations: &[u8], url: &str) -> Stretch {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(&(annotations.len() as u32).to_le_bytes());
+        self.arena.extend_from_slice(annotations);
+        self.arena.extend_from_slice(url.as_bytes());
+        Stretch { start: start as u32, len: (self.arena.len() - start) as u32 }
     }
 
     /// Puts bytes into the arena. Chunks are far below 4 GiB, which the limits on records guarantee.

@@ -14,6 +14,7 @@ use crate::model::time::Timestamp;
 use crate::pipeline::chunk::{Part, Seq, Step};
 use crate::pipeline::decode::{Decoder, Limits, Reject, Scanner};
 use crate::pipeline::exchange::router::{Place, Router};
+use crate::pipeline::identify::Known;
 use crate::pipeline::options::{Options, RecordTime};
 use crate::pipeline::source::{Answer, RecordRef, SourceIndex};
 use crate::pipeline::tap::{Look, RecordLook, Stage, Tap};
@@ -43,7 +44,7 @@ pub fn shard_of(placement: &Placement, group: GroupHash, n_shards: usize) -> usi
 /// Decoder, identifier and router of one decoder thread.
 pub struct Exchange {
     options: Arc<Options>,
-    scanner: Scanner,
+    scanner: Scanner<Known>,
     decoder: Decoder,
     router: Router,
     tap: Arc<Tap>,
@@ -159,7 +160,9 @@ impl Exchange {
         let bytes = batch.chunk.batch.record_bytes(record);
         let max_bytes = if has_sender { Limits::BODY_BYTES } else { Limits::RECORD_BYTES };
         let may_scan = batch.look.is_none() && bytes.len() <= max_bytes && record.start <= u32::MAX as usize / 2;
-        let Some(alerts) = (if may_scan { self.scanner.scan(record.format, bytes) } else { None }) else {
+        let Self { scanner, router, .. } = self;
+        let recall = |labels: &[u8]| router.recall(place.source, labels);
+        let Some(alerts) = (if may_scan { scanner.scan(record.format, bytes, recall) } else { None }) else {
             return self.decode_record(batch, record, place, max_bytes, has_sender, parts, steps, report);
         };
         let mut rejected: Vec<(u32, Reject)> = Vec::new();
@@ -167,8 +170,7 @@ impl Exchange {
         for (index, alert) in (0..).zip(alerts) {
             report.unusable_times += u64::from(alert.unusable_times);
             let seq = Seq { record: place.number, index };
-            if let Err(reject) = self.router.route_scanned(alert, bytes, record.start, seq, place, parts, steps, report)
-            {
+            if let Err(reject) = router.route_scanned(alert, bytes, record.start, seq, place, parts, steps, report) {
                 rejected.push((index, reject));
             }
         }

@@ -88,7 +88,7 @@ impl Router {
     pub(super) fn finish(parts: &mut [Part], steps: Vec<Step>, bytes: Vec<u8>) {
         let raw = Arc::new(bytes);
         for part in &mut *parts {
-            if part.arrivals.iter().any(|arrival| arrival.element.len > 0) {
+            if part.arrivals.iter().any(|arrival| arrival.is_raw) {
                 part.raw = Some(raw.clone());
             }
         }
@@ -128,8 +128,7 @@ impl Router {
             if status == Status::Firing {
                 scratch.clear();
                 labels::encode(alert.annotations.iter().copied(), &mut scratch);
-                arrival.annotations = part.store(&scratch);
-                arrival.url = part.store(alert.generator_url.unwrap_or_default().as_bytes());
+                arrival.rest = part.store_rest(&scratch, alert.generator_url.unwrap_or_default());
             }
             self.push(arrival, shard, part);
         }
@@ -147,7 +146,7 @@ impl Router {
     #[inline]
     pub(super) fn route_scanned(
         &mut self,
-        alert: &ScannedAlert,
+        alert: &ScannedAlert<Known>,
         record: &[u8],
         start: usize,
         seq: Seq,
@@ -156,19 +155,9 @@ impl Router {
         steps: &mut Vec<Step>,
         report: &mut ChunkReport,
     ) -> Result<(), Reject> {
-        let text = record.get(alert.labels.0..alert.labels.1).unwrap_or_default();
-        let hash = self.identifier.hash(place.source, Form::Json, text);
-        let (known, is_new) = match self.identifier.recall(hash) {
+        let (known, is_new) = match alert.known {
             Some(known) => (known, false),
-            None => {
-                let Self { identifier, labels: reader, scratch, .. } = self;
-                let learn = |pairs: &[(&str, &str)]| {
-                    scratch.clear();
-                    labels::encode(pairs.iter().copied(), scratch);
-                    identifier.learn(hash, place.source, pairs)
-                };
-                (reader.read(text, learn)?, true)
-            }
+            None => self.identify(record.get(alert.labels.0..alert.labels.1).unwrap_or_default(), place.source)?,
         };
         let ScannedAlert { status, starts_at, ends_at, received_at, .. } = *alert;
         let saying = Saying { status, starts_at, ends_at, received_at };
@@ -179,12 +168,35 @@ impl Router {
         }
         let Some(part) = parts.get_mut(shard) else { return Ok(()) };
         let (from, to) = alert.span;
-        arrival.element = Stretch { start: (start + from) as u32, len: (to - from) as u32 };
+        arrival.rest = Stretch { start: (start + from) as u32, len: (to - from) as u32 };
+        arrival.is_raw = true;
         if is_new {
             arrival.labels = part.store(&self.scratch);
         }
         self.push(arrival, shard, part);
         Ok(())
+    }
+
+    /// What is known of the text of a label object; for the scanner.
+    #[inline]
+    pub(super) fn recall(&self, source: SourceIndex, labels: &[u8]) -> Option<Known> {
+        self.identifier.recall(self.identifier.hash(source, Form::Json, labels))
+    }
+
+    /// The identity of a label object that the scanner walked over, and whether it is new; then it is left encoded in
+    /// `scratch`.
+    fn identify(&mut self, text: &[u8], source: SourceIndex) -> Result<(Known, bool), Reject> {
+        let hash = self.identifier.hash(source, Form::Json, text);
+        if let Some(known) = self.identifier.recall(hash) {
+            return Ok((known, false)); // An earlier alert of the same record, or one that is not written compactly.
+        }
+        let Self { identifier, labels: reader, scratch, .. } = self;
+        let learn = |pairs: &[(&str, &str)]| {
+            scratch.clear();
+            labels::encode(pairs.iter().copied(), scratch);
+            identifier.learn(hash, source, pairs)
+        };
+        Ok((reader.read(text, learn)?, true))
     }
 
     #[inline]
@@ -225,10 +237,9 @@ impl Router {
             count: 1,
             origin: place.origin,
             position: place.position,
-            element: Stretch::default(),
             labels: Stretch::default(),
-            annotations: Stretch::default(),
-            url: Stretch::default(),
+            rest: Stretch::default(),
+            is_raw: false,
         }
     }
 

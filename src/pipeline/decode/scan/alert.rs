@@ -3,11 +3,14 @@
 use crate::model::alert::Status;
 use crate::model::time::Timestamp;
 use crate::pipeline::decode::fields::{Dialect, usable_time};
+use crate::pipeline::decode::scan::times::Times;
 use crate::pipeline::decode::scan::walk::{Span, Walk};
 
 /// What the hot path needs of an alert; everything else stays in the record until somebody asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ScannedAlert {
+pub struct ScannedAlert<K> {
+    /// What is known of the text of its labels, if it was recalled.
+    pub known: Option<K>,
     /// Where the object is in the record.
     pub span: Span,
     /// Where its labels are in the record, with the braces. An object of texts, not empty, its limits not looked at.
@@ -32,8 +35,19 @@ const ENDS_AT: u8 = 8;
 const RECEIVED_AT: u8 = 16;
 const OTHERS_READ: [(&[u8], u8); 2] = [(b"annotations", 32), (b"generatorURL", 64)];
 
+/// What alerts are read with.
+pub(super) struct Reading<'a, R> {
+    /// Says what is known of the text of a label object that was read before.
+    pub(super) recall: R,
+    pub(super) times: &'a mut Times,
+}
+
 /// Takes an alert, which must come next.
-pub(super) fn alert(walk: &mut Walk<'_>, dialect: Dialect) -> Option<ScannedAlert> {
+pub(super) fn alert<K>(
+    walk: &mut Walk<'_>,
+    dialect: Dialect,
+    reading: &mut Reading<'_, impl FnMut(&[u8]) -> Option<K>>,
+) -> Option<ScannedAlert<K>> {
     walk.peek()?;
     let start = walk.at();
     walk.expect(b'{')?;
@@ -43,7 +57,7 @@ pub(super) fn alert(walk: &mut Walk<'_>, dialect: Dialect) -> Option<ScannedAler
         seen |= field;
         is_first.then_some(())
     };
-    let mut labels = None;
+    let (mut labels, mut known) = (None, None);
     let (mut starts_at, mut ends_at, mut received_at) = Default::default();
     let mut status = Status::Firing;
     let mut unusable_times = 0;
@@ -53,7 +67,17 @@ pub(super) fn alert(walk: &mut Walk<'_>, dialect: Dialect) -> Option<ScannedAler
         match walk.bytes(name) {
             b"labels" => {
                 once(LABELS)?;
-                labels = Some(walk.texts()?);
+                walk.peek()?;
+                let guess = walk.guess_texts();
+                known = guess.as_ref().and_then(|guess| (reading.recall)(walk.bytes(guess.span)));
+                labels = match guess.filter(|_| known.is_some()) {
+                    // Only what was walked over is ever recalled, so this is a whole object, and nothing longer is.
+                    Some(guess) => {
+                        walk.pass(&guess);
+                        Some(guess.span)
+                    }
+                    None => Some(walk.texts()?),
+                };
             }
             b"status" if dialect.has_status => {
                 once(STATUS)?;
@@ -61,15 +85,15 @@ pub(super) fn alert(walk: &mut Walk<'_>, dialect: Dialect) -> Option<ScannedAler
             }
             b"startsAt" => {
                 once(STARTS_AT)?;
-                starts_at = time(walk, &mut unusable_times)?;
+                starts_at = time(walk, reading.times, &mut unusable_times)?;
             }
             b"endsAt" => {
                 once(ENDS_AT)?;
-                ends_at = time(walk, &mut unusable_times)?.filter(|_| dialect.keeps_ends_at);
+                ends_at = time(walk, reading.times, &mut unusable_times)?.filter(|_| dialect.keeps_ends_at);
             }
             b"receivedAt" if dialect.has_received_at => {
                 once(RECEIVED_AT)?;
-                received_at = time(walk, &mut unusable_times)?;
+                received_at = time(walk, reading.times, &mut unusable_times)?;
             }
             other => {
                 if let Some((_, field)) = OTHERS_READ.iter().find(|(known, _)| *known == other) {
@@ -87,9 +111,10 @@ pub(super) fn alert(walk: &mut Walk<'_>, dialect: Dialect) -> Option<ScannedAler
         }
     }
     let (span, labels) = ((start, walk.at()), labels?);
-    Some(ScannedAlert { span, labels, status, starts_at, ends_at, received_at, unusable_times })
+    Some(ScannedAlert { known, span, labels, status, starts_at, ends_at, received_at, unusable_times })
 }
 
+#[inline]
 fn status(walk: &mut Walk<'_>) -> Option<Status> {
     if walk.peek()? == b'n' {
         walk.word(b"null")?;
@@ -105,15 +130,16 @@ fn status(walk: &mut Walk<'_>) -> Option<Status> {
 
 /// A time, or `null`; `Some(None)` where there is none or it cannot be used.
 #[inline]
-fn time(walk: &mut Walk<'_>, unusable: &mut u8) -> Option<Option<Timestamp>> {
+fn time(walk: &mut Walk<'_>, times: &mut Times, unusable: &mut u8) -> Option<Option<Timestamp>> {
     if walk.peek()? == b'n' {
         walk.word(b"null")?;
         return Some(None);
     }
     let text = walk.string()?;
     let text = walk.bytes(text);
-    if text.contains(&b'\\') {
-        return None;
+    let time = times.read(text);
+    if time.is_none() && text.contains(&b'\\') {
+        return None; // It may be a time, written in another way.
     }
-    Some(usable_time(Timestamp::parse_bytes(text), unusable))
+    Some(usable_time(time, unusable))
 }

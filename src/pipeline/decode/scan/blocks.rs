@@ -4,88 +4,104 @@
 //! invalid UTF-8. What stands outside of strings is the walker's business. Method: bit masks over blocks of 64 bytes, as
 //! in Langdale and Lemire, "Parsing Gigabytes of JSON per Second" (2019); the code is our own.
 
-use crate::pipeline::decode::scan::lanes::{BLOCK, Found, Special};
+use crate::pipeline::decode::scan::lanes::{self, BLOCK, Block, Visit};
 
 /// The even bits.
 const EVEN: u64 = 0x5555_5555_5555_5555;
 
+/// Behind the last quote: a place that no text has.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// Places of which the memory is kept for the next record; a body with more quotes gets memory of its own.
+const KEPT_PLACES: usize = 1 << 20;
+
 /// The quotes of a text that begin or end a string. Used again from record to record.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    found: Found,
+    /// Where they are, in order; behind them `NOWHERE`, then what earlier texts left.
+    places: Vec<u32>,
 }
 
-/// What is carried from special block to special block.
-#[derive(Default)]
-struct Carry {
-    /// The first character of this block is escaped.
-    escaped: Option<u32>,
-    /// Blocks whose quotes are counted in `in_string`.
-    counted: usize,
-    /// All ones if the block after the counted ones begins inside a string.
-    in_string: u64,
+/// What is carried from block to block.
+struct Marking<'a> {
+    text: &'a [u8],
+    places: &'a mut Vec<u32>,
+    /// Quotes so far: an odd number is inside a string.
+    n_quotes: usize,
+    /// Where the block begins.
+    start: usize,
+    /// 1 if the first character of the block is escaped.
+    escaped: u64,
+    has_high: bool,
 }
 
 impl Marks {
-    /// One bit per byte of the text, least significant first.
-    pub(super) fn quotes(&self) -> &[u64] {
-        &self.found.quotes
+    /// Where the quotes are, ending with `NOWHERE` at least once.
+    #[inline]
+    pub(super) fn places(&self) -> &[u32] {
+        &self.places
     }
 
     /// Marks the quotes of `text`. `None` if it has something that only the general parser may judge.
     #[inline]
     pub(super) fn mark(&mut self, text: &[u8]) -> Option<()> {
-        self.found.look(text);
-        if !self.found.special.is_empty() {
-            self.mark_special(text)?;
+        if self.places.len() > KEPT_PLACES {
+            self.places = Vec::new();
         }
-        if self.found.has_high && std::str::from_utf8(text).is_err() {
+        let mut marking =
+            Marking { text, places: &mut self.places, n_quotes: 0, start: 0, escaped: 0, has_high: false };
+        let is_whole = lanes::walk(text, &mut marking);
+        let Marking { n_quotes, has_high, escaped, .. } = marking;
+        if !is_whole || escaped != 0 || has_high && std::str::from_utf8(text).is_err() {
             return None;
         }
+        self.places.resize(self.places.len().max(n_quotes + 1), NOWHERE);
+        *self.places.get_mut(n_quotes)? = NOWHERE;
         Some(())
     }
+}
 
-    /// Looks closer at the blocks with backslashes and control characters.
-    fn mark_special(&mut self, text: &[u8]) -> Option<()> {
-        let mut carry = Carry::default();
-        let special = std::mem::take(&mut self.found.special);
-        let mut each = special.iter().peekable();
-        while let Some(block) = each.next() {
-            self.mark_block(text, block, &mut carry)?;
-            // A backslash at the end of a block escapes the first character of the next, special or not.
-            if let Some(number) = carry.escaped
-                && each.peek().is_none_or(|next| next.number != number)
-            {
-                self.mark_block(text, &Special { number, backslashes: 0, controls: 0 }, &mut carry)?;
+impl Visit for Marking<'_> {
+    #[inline(always)] // Into a function that is made for an instruction set.
+    fn visit(&mut self, block: Block) -> bool {
+        let mut quotes = block.quotes;
+        if block.backslashes | block.controls | self.escaped != 0 {
+            match self.look_closer(&block) {
+                Some(rest) => quotes = rest,
+                None => return false,
             }
         }
-        self.found.special = special;
-        Some(())
-    }
-
-    #[inline]
-    fn mark_block(&mut self, text: &[u8], block: &Special, carry: &mut Carry) -> Option<()> {
-        let number = block.number as usize;
-        let mut is_escaped = u64::from(carry.escaped.take() == Some(block.number));
-        let escaped = escaped(block.backslashes, &mut is_escaped);
-        carry.escaped = (is_escaped != 0).then_some(block.number + 1);
-        check_escapes(text, number * BLOCK, escaped)?;
-        let quotes = self.found.quotes.get_mut(number)?;
-        *quotes &= !escaped;
-        let quotes = *quotes;
-        if block.controls != 0 && block.controls & (prefix_xor(quotes) ^ self.begins_in_string(number, carry)) != 0 {
-            return None;
+        self.has_high |= block.has_high;
+        if self.places.len() < self.n_quotes + BLOCK {
+            self.places.resize((self.n_quotes + BLOCK) * 2, NOWHERE);
         }
-        Some(())
+        let places = self.places.get_mut(self.n_quotes..self.n_quotes + BLOCK);
+        let Some(places) = places.and_then(|places| places.as_mut_array::<BLOCK>()) else { return false };
+        self.n_quotes += quotes.count_ones() as usize;
+        // Eight at a time, with nothing to decide in between: most blocks have fewer. What is too much is overwritten.
+        for eight in places.as_chunks_mut::<8>().0 {
+            for place in eight {
+                *place = self.start as u32 + quotes.trailing_zeros();
+                quotes &= quotes.wrapping_sub(1);
+            }
+            if quotes == 0 {
+                break;
+            }
+        }
+        self.start += BLOCK;
+        true
     }
+}
 
-    /// All ones if the block with this number begins inside a string. Worked out only where it is asked for.
-    fn begins_in_string(&self, number: usize, carry: &mut Carry) -> u64 {
-        let since = self.found.quotes.get(carry.counted..number).unwrap_or_default();
-        let odd = since.iter().fold(0, |sum, quotes| sum ^ quotes).count_ones() & 1;
-        carry.in_string ^= 0_u64.wrapping_sub(u64::from(odd));
-        carry.counted = number;
-        carry.in_string
+impl Marking<'_> {
+    /// The quotes of a block that are not escaped; `None` if something may not stand in a string.
+    #[inline(never)]
+    fn look_closer(&mut self, block: &Block) -> Option<u64> {
+        let escaped = escaped(block.backslashes, &mut self.escaped);
+        check_escapes(self.text, self.start, escaped)?;
+        let quotes = block.quotes & !escaped;
+        let begins_inside = 0_u64.wrapping_sub(self.n_quotes as u64 & 1);
+        (block.controls & (prefix_xor(quotes) ^ begins_inside) == 0).then_some(quotes)
     }
 }
 
@@ -149,11 +165,8 @@ mod tests {
     fn marked(text: &[u8]) -> Option<Vec<usize>> {
         let mut marks = Marks::default();
         marks.mark(text)?;
-        let bits = |(word, bits): (usize, &u64)| {
-            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit).collect::<Vec<_>>()
-        };
-        let words: Vec<(usize, u64)> = marks.quotes().iter().copied().enumerate().collect();
-        Some(words.iter().flat_map(|(word, quotes)| bits((*word, quotes))).collect())
+        let places = marks.places().iter().take_while(|place| **place != NOWHERE);
+        Some(places.map(|place| *place as usize).collect())
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl LabelReader {
         let Some(text) = plain.filter(|_| self.marks.mark(labels).is_some()) else {
             return self.general.labels(labels, take);
         };
-        let mut walk = Walk::new(labels, self.marks.quotes());
+        let mut walk = Walk::new(labels, &self.marks);
         let mut pairs = self.pairs.take();
         let read = pairs::labels_of(members(&mut walk, text), &self.limits, &mut pairs);
         let result = read.map(|()| take(&pairs));

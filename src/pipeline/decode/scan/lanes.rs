@@ -1,113 +1,90 @@
 //! What a text holds, 64 bytes at a step, as bits: with AVX2 or SSE2 on x86-64, elsewhere byte by byte.
 //!
-//! The only `unsafe` of the room is the call into functions that need an instruction set. They read no memory but through
-//! slices: vectors are made of integers, which the compiler turns into loads.
+//! The `unsafe` of the room is here: the calls into functions that need an instruction set, and loads of a block as vectors.
 
 /// Bytes that are looked at in one step: one per bit of a mask.
 pub(super) const BLOCK: usize = 64;
 
-/// What a text holds.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
-    /// One bit per byte: a quote. One word per block, the last block filled up with white space.
-    pub(super) quotes: Vec<u64>,
-    /// The blocks with a backslash or a byte below 0x20, in order.
-    pub(super) special: Vec<Special>,
-    /// There is a byte of 0x80 or more.
+/// What a block holds: one bit per byte, the first one lowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Block {
+    pub(super) quotes: u64,
+    pub(super) backslashes: u64,
+    /// Bytes below 0x20.
+    pub(super) controls: u64,
+    /// Whether there is a byte of 0x80 or more.
     pub(super) has_high: bool,
 }
 
-/// A block that has to be looked at more closely.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Special {
-    /// Number of the block.
-    pub(super) number: u32,
-    /// One bit per byte: a backslash.
-    pub(super) backslashes: u64,
-    /// One bit per byte: below 0x20.
-    pub(super) controls: u64,
+/// What is done with the blocks of a text, one after the other; the last is filled up with white space.
+pub(super) trait Visit {
+    /// Takes a block. False ends the walk.
+    fn visit(&mut self, block: Block) -> bool;
 }
 
-impl Found {
-    /// Looks at `text` with what this processor has.
-    #[cfg(target_arch = "x86_64")]
-    #[expect(unsafe_code, reason = "the instructions exist only where the test before says so, or in every x86-64")]
-    pub(super) fn look(&mut self, text: &[u8]) {
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has AVX2, as the line above has asked it.
-            unsafe { self.look_avx2(text) }
-        } else {
-            // SAFETY: SSE2 is part of the x86-64 architecture, so every processor that runs this has it.
-            unsafe { self.look_sse2(text) }
-        }
-    }
-
-    /// Looks at `text`.
-    #[cfg(not(target_arch = "x86_64"))]
-    pub(super) fn look(&mut self, text: &[u8]) {
-        self.walk(text, look_plainly);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn look_avx2(&mut self, text: &[u8]) {
-        // In a closure of this function the instructions may be used as well, and they are inlined.
-        self.walk(text, |block| look_avx2(block));
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "sse2")]
-    fn look_sse2(&mut self, text: &[u8]) {
-        self.walk(text, |block| look_sse2(block));
-    }
-
-    /// Always inlined, so that it is made for the instructions of its caller.
-    #[inline(always)]
-    fn walk(&mut self, text: &[u8], look: impl Fn(&[u8; BLOCK]) -> Block) {
-        self.quotes.clear();
-        self.special.clear();
-        self.has_high = false;
-        let (blocks, rest) = text.as_chunks::<BLOCK>();
-        self.quotes.reserve(blocks.len() + 1);
-        for block in blocks {
-            self.take(look(block));
-        }
-        if !rest.is_empty() {
-            let mut last = [b' '; BLOCK];
-            last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            self.take(look(&last));
-        }
-    }
-
-    #[inline(always)]
-    fn take(&mut self, block: Block) {
-        let Block { quotes, backslashes, controls, .. } = block;
-        if backslashes | controls != 0 {
-            self.special.push(Special { number: self.quotes.len() as u32, backslashes, controls });
-        }
-        self.quotes.push(quotes);
-        self.has_high |= block.has_high;
+/// Walks over `text` with what this processor has; false if `visitor` ended it.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "the instructions exist only where the test before says so, or in every x86-64")]
+#[inline]
+pub(super) fn walk(text: &[u8], visitor: &mut impl Visit) -> bool {
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt") {
+        // SAFETY: the processor has them, as the line above has asked it.
+        unsafe { walk_avx2(text, visitor) }
+    } else {
+        // SAFETY: SSE2 is part of the x86-64 architecture, so every processor that runs this has it.
+        unsafe { walk_sse2(text, visitor) }
     }
 }
 
-struct Block {
-    quotes: u64,
-    backslashes: u64,
-    controls: u64,
-    has_high: bool,
+/// Walks over `text`; false if `visitor` ended it.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn walk(text: &[u8], visitor: &mut impl Visit) -> bool {
+    walk_with(text, visitor, look_plainly)
+}
+
+// In a closure of a function with an instruction set the instructions may be used as well, and all of it is made for them.
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,popcnt")]
+fn walk_avx2(text: &[u8], visitor: &mut impl Visit) -> bool {
+    walk_with(text, visitor, |block| look_avx2(block))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
+fn walk_sse2(text: &[u8], visitor: &mut impl Visit) -> bool {
+    walk_with(text, visitor, |block| look_sse2(block))
+}
+
+/// Always inlined, so that it is made for the instructions of its caller.
+#[inline(always)]
+fn walk_with(text: &[u8], visitor: &mut impl Visit, look: impl Fn(&[u8; BLOCK]) -> Block) -> bool {
+    let (blocks, rest) = text.as_chunks::<BLOCK>();
+    for block in blocks {
+        if !visitor.visit(look(block)) {
+            return false;
+        }
+    }
+    if rest.is_empty() {
+        return true;
+    }
+    let mut last = [b' '; BLOCK];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    visitor.visit(look(&last))
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
+#[expect(unsafe_code, clippy::indexing_slicing, reason = "loads; a block of 64 bytes has all of these parts")]
 #[inline]
 fn look_avx2(block: &[u8; BLOCK]) -> Block {
     use std::arch::x86_64::{
-        _mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set_epi64x, _mm256_set1_epi8,
+        _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
         _mm256_setzero_si256, _mm256_subs_epu8,
     };
-    let word = |at| word(block, at);
-    let low = _mm256_set_epi64x(word(3), word(2), word(1), word(0));
-    let high = _mm256_set_epi64x(word(7), word(6), word(5), word(4));
+    let halves = block.as_chunks::<32>().0;
+    // SAFETY: each half has 32 bytes, which may be read from any address.
+    let [low, high] = [0, 1].map(|half| unsafe { _mm256_loadu_si256(halves[half].as_ptr().cast()) });
     let quote = _mm256_set1_epi8(b'"' as i8);
     let backslash = _mm256_set1_epi8(b'\\' as i8);
     let last_control = _mm256_set1_epi8(0x1f);
@@ -125,14 +102,16 @@ fn look_avx2(block: &[u8; BLOCK]) -> Block {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "sse2")]
+#[expect(unsafe_code, clippy::indexing_slicing, reason = "loads; a block of 64 bytes has all of these parts")]
 #[inline]
 fn look_sse2(block: &[u8; BLOCK]) -> Block {
     use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8, _mm_setzero_si128,
+        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm_setzero_si128,
         _mm_subs_epu8,
     };
-    let word = |at| word(block, at);
-    let [a, b, c, d] = [0, 2, 4, 6].map(|at| _mm_set_epi64x(word(at + 1), word(at)));
+    let quarters = block.as_chunks::<16>().0;
+    // SAFETY: each quarter has 16 bytes, which may be read from any address.
+    let [a, b, c, d] = [0, 1, 2, 3].map(|quarter| unsafe { _mm_loadu_si128(quarters[quarter].as_ptr().cast()) });
     let quote = _mm_set1_epi8(b'"' as i8);
     let backslash = _mm_set1_epi8(b'\\' as i8);
     let last_control = _mm_set1_epi8(0x1f);
@@ -149,12 +128,6 @@ fn look_sse2(block: &[u8; BLOCK]) -> Block {
         controls: bits(controls),
         has_high: _mm_movemask_epi8(any) != 0,
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn word(block: &[u8; BLOCK], at: usize) -> i64 {
-    block.as_chunks::<8>().0.get(at).map_or(0, |word| i64::from_le_bytes(*word))
 }
 
 #[cfg(any(test, not(target_arch = "x86_64")))]
@@ -174,20 +147,40 @@ mod tests {
 
     #[test]
     #[cfg(target_arch = "x86_64")]
-    #[expect(unsafe_code, reason = "SSE2 is part of the architecture")]
+    #[expect(unsafe_code, reason = "SSE2 is part of the architecture, AVX2 is asked for")]
     fn the_fast_forms_see_what_the_plain_one_sees() {
-        let (mut fast, mut old, mut plain) = (Found::default(), Found::default(), Found::default());
         for byte in 0..=u8::MAX {
-            for at in 0..=130 {
-                let mut text = vec![b'a'; 131];
-                text[at] = byte;
-                text[130 - at] = text[130 - at].max(b'"');
-                fast.look(&text);
+            for at in 0..BLOCK {
+                let mut block = [b'a'; BLOCK];
+                block[at] = byte;
+                block[63 - at] = block[63 - at].max(b'"');
+                let plain = look_plainly(&block);
                 // SAFETY: SSE2 is part of the x86-64 architecture.
-                unsafe { old.look_sse2(&text) };
-                plain.walk(&text, look_plainly);
-                assert_eq!((&fast, &old), (&plain, &plain), "{byte} at {at}");
+                assert_eq!(unsafe { look_sse2(&block) }, plain, "{byte} at {at}");
+                if is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has it.
+                    assert_eq!(unsafe { look_avx2(&block) }, plain, "{byte} at {at}");
+                }
             }
+        }
+    }
+
+    struct Blocks(Vec<Block>);
+
+    impl Visit for Blocks {
+        fn visit(&mut self, block: Block) -> bool {
+            self.0.push(block);
+            self.0.len() < 4
+        }
+    }
+
+    #[test]
+    fn every_byte_is_seen_once() {
+        for (len, n_blocks) in [(0, 0), (1, 1), (64, 1), (65, 2), (128, 2), (1_000, 4)] {
+            let mut blocks = Blocks(Vec::new());
+            assert_eq!(walk(&vec![b'"'; len], &mut blocks), n_blocks < 4);
+            let n_quotes: u32 = blocks.0.iter().map(|block| block.quotes.count_ones()).sum();
+            assert_eq!((blocks.0.len(), n_quotes as usize), (n_blocks, len.min(256)), "{len}");
         }
     }
 }

@@ -8,6 +8,7 @@ mod alert;
 mod blocks;
 mod labels;
 mod lanes;
+mod times;
 mod walk;
 
 pub use alert::ScannedAlert;
@@ -15,102 +16,134 @@ pub use labels::LabelReader;
 
 use crate::model::alert::Format;
 use crate::pipeline::decode::fields::Dialect;
+use crate::pipeline::decode::scan::alert::Reading;
 use crate::pipeline::decode::scan::blocks::Marks;
+use crate::pipeline::decode::scan::times::Times;
 use crate::pipeline::decode::scan::walk::Walk;
 use crate::pipeline::decode::{alertmanager_v2, alertmanager_webhook, native};
 
 /// Alerts of which the memory is kept for the next record; a body with more gets memory of its own.
 const KEPT_ALERTS: usize = 16 << 10;
 
-/// Scans records. One per decoder; its buffers are used again.
-#[derive(Debug, Default)]
-pub struct Scanner {
+/// Scans records. One per decoder; its buffers are used again. `K`: what is known of label texts.
+#[derive(Debug)]
+pub struct Scanner<K> {
     marks: Marks,
-    alerts: Vec<ScannedAlert>,
+    times: Times,
+    alerts: Vec<ScannedAlert<K>>,
 }
 
-impl Scanner {
+impl<K> Default for Scanner<K> {
+    fn default() -> Self {
+        Self { marks: Marks::default(), times: Times::default(), alerts: Vec::new() }
+    }
+}
+
+impl<K> Scanner<K> {
     /// The alerts of a record; `None`: the general parser must read it, whatever it is. Bounds on the record's size are
     /// the caller's business.
+    ///
+    /// `recall` says what is known of a text that stood in `ScannedAlert::labels` before, and nothing for any other text.
     #[inline]
-    pub fn scan(&mut self, format: Format, record: &[u8]) -> Option<&[ScannedAlert]> {
+    pub fn scan(
+        &mut self,
+        format: Format,
+        record: &[u8],
+        recall: impl FnMut(&[u8]) -> Option<K>,
+    ) -> Option<&[ScannedAlert<K>]> {
         if self.alerts.capacity() > KEPT_ALERTS {
-            *self = Self::default();
+            self.alerts = Vec::new();
         }
         self.alerts.clear();
         self.marks.mark(record)?;
-        let mut walk = Walk::new(record, self.marks.quotes());
+        let mut scan = Scan {
+            walk: Walk::new(record, &self.marks),
+            reading: Reading { recall, times: &mut self.times },
+            alerts: &mut self.alerts,
+        };
         match format {
-            Format::Native => native(&mut walk, &mut self.alerts)?,
-            Format::AlertmanagerV2 => array(&mut walk, alertmanager_v2::DIALECT, &mut self.alerts)?,
-            Format::AlertmanagerWebhook => envelope(&mut walk, &mut self.alerts)?,
+            Format::Native => scan.native()?,
+            Format::AlertmanagerV2 => scan.array(alertmanager_v2::DIALECT)?,
+            Format::AlertmanagerWebhook => scan.envelope()?,
         }
-        if walk.peek().is_some() {
-            return None;
-        }
-        Some(&self.alerts)
+        scan.walk.peek().is_none().then_some(&self.alerts)
     }
 }
 
-/// One alert, an array of alerts, or one alert a line.
-fn native(walk: &mut Walk<'_>, alerts: &mut Vec<ScannedAlert>) -> Option<()> {
-    if walk.peek()? == b'[' {
-        return array(walk, native::DIALECT, alerts);
-    }
-    alerts.push(alert::alert(walk, native::DIALECT)?);
-    while walk.peek().is_some() {
-        // A second alert: then each has to have a line of its own, whole.
-        let before = alerts.last()?.span;
-        let next = alert::alert(walk, native::DIALECT)?;
-        let has_break = |span| walk.bytes(span).contains(&b'\n');
-        if !has_break((before.1, next.span.0)) || has_break(before) || has_break(next.span) {
-            return None;
-        }
-        alerts.push(next);
-    }
-    Some(())
+/// One record.
+struct Scan<'a, K, R> {
+    walk: Walk<'a>,
+    reading: Reading<'a, R>,
+    alerts: &'a mut Vec<ScannedAlert<K>>,
 }
 
-fn array(walk: &mut Walk<'_>, dialect: Dialect, alerts: &mut Vec<ScannedAlert>) -> Option<()> {
-    walk.expect(b'[')?;
-    if walk.peek()? == b']' {
-        return walk.expect(b']');
+impl<K, R: FnMut(&[u8]) -> Option<K>> Scan<'_, K, R> {
+    #[inline]
+    fn alert(&mut self, dialect: Dialect) -> Option<()> {
+        self.alerts.push(alert::alert(&mut self.walk, dialect, &mut self.reading)?);
+        Some(())
     }
-    loop {
-        alerts.push(alert::alert(walk, dialect)?);
-        match walk.next()? {
-            b',' => {}
-            b']' => return Some(()),
-            _ => return None,
-        }
-    }
-}
 
-/// What Alertmanager's webhook receiver posts: `version` and `alerts` once each, anything beside them.
-fn envelope(walk: &mut Walk<'_>, alerts: &mut Vec<ScannedAlert>) -> Option<()> {
-    walk.expect(b'{')?;
-    let (mut has_version, mut has_alerts) = (false, false);
-    loop {
-        let name = walk.string()?;
-        walk.expect(b':')?;
-        match walk.bytes(name) {
-            b"version" if !has_version => {
-                has_version = true;
-                let version = walk.string()?;
-                matches!(walk.bytes(version), b"4" | b"1").then_some(())?;
+    /// One alert, an array of alerts, or one alert a line.
+    #[inline]
+    fn native(&mut self) -> Option<()> {
+        if self.walk.peek()? == b'[' {
+            return self.array(native::DIALECT);
+        }
+        self.alert(native::DIALECT)?;
+        while self.walk.peek().is_some() {
+            // A second alert: then each has to have a line of its own, whole.
+            self.alert(native::DIALECT)?;
+            let [.., before, next] = self.alerts.as_slice() else { return None };
+            let has_break = |span| self.walk.bytes(span).contains(&b'\n');
+            if !has_break((before.span.1, next.span.0)) || has_break(before.span) || has_break(next.span) {
+                return None;
             }
-            b"alerts" if !has_alerts => {
-                has_alerts = true;
-                array(walk, alertmanager_webhook::DIALECT, alerts)?;
-            }
-            b"version" | b"alerts" => return None,
-            other if other.contains(&b'\\') => return None,
-            _ => walk.value()?,
         }
-        match walk.next()? {
-            b',' => {}
-            b'}' => return has_alerts.then_some(()),
-            _ => return None,
+        Some(())
+    }
+
+    fn array(&mut self, dialect: Dialect) -> Option<()> {
+        self.walk.expect(b'[')?;
+        if self.walk.peek()? == b']' {
+            return self.walk.expect(b']');
+        }
+        loop {
+            self.alert(dialect)?;
+            match self.walk.next()? {
+                b',' => {}
+                b']' => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
+    /// What Alertmanager's webhook receiver posts: `version` and `alerts` once each, anything beside them.
+    fn envelope(&mut self) -> Option<()> {
+        self.walk.expect(b'{')?;
+        let (mut has_version, mut has_alerts) = (false, false);
+        loop {
+            let name = self.walk.string()?;
+            self.walk.expect(b':')?;
+            match self.walk.bytes(name) {
+                b"version" if !has_version => {
+                    has_version = true;
+                    let version = self.walk.string()?;
+                    matches!(self.walk.bytes(version), b"4" | b"1").then_some(())?;
+                }
+                b"alerts" if !has_alerts => {
+                    has_alerts = true;
+                    self.array(alertmanager_webhook::DIALECT)?;
+                }
+                b"version" | b"alerts" => return None,
+                other if other.contains(&b'\\') => return None,
+                _ => self.walk.value()?,
+            }
+            match self.walk.next()? {
+                b',' => {}
+                b'}' => return has_alerts.then_some(()),
+                _ => return None,
+            }
         }
     }
 }

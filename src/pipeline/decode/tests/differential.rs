@@ -8,21 +8,22 @@ use proptest::prelude::*;
 use super::{Alert, Decoded, decode, pairs};
 use crate::model::alert::Format;
 use crate::model::labels::{self, Pairs};
-use crate::pipeline::decode::{Detail, LabelReader, Limits, Reject, Scanner, SplitRecord};
+use crate::pipeline::decode::{Detail, LabelReader, Limits, Reject, ScannedAlert, Scanner, SplitRecord};
 
 /// Holds what the scanner makes of a record against what the general parser made of it.
 pub(super) fn compare(format: Format, record: &[u8], decoded: &Decoded) {
-    let mut scanner = Scanner::default();
+    let mut scanner = Scanner::<()>::default();
     if *decoded == Err(Reject::TooLarge) {
         return; // Sizes are looked at before.
     }
-    let Some(alerts) = scanner.scan(format, record) else { return };
+    let Some(alerts) = scanner.scan(format, record, |_| None) else { return };
+    let alerts = recalled(format, record, alerts);
     let text = String::from_utf8_lossy(record);
     let elements = decoded.as_ref().unwrap_or_else(|reject| panic!("taken, but {reject:?}: {text}"));
     assert_eq!(alerts.len(), elements.len(), "{text}");
     let mut reader = LabelReader::new(Limits::default());
     let split = SplitRecord::new(format, record);
-    for ((index, scanned), element) in (0..).zip(alerts).zip(elements) {
+    for ((index, scanned), element) in (0..).zip(&alerts).zip(elements) {
         let bytes = &record[scanned.span.0..scanned.span.1];
         assert_eq!(Some(bytes), split.get(index), "{text}");
         let encode = |pairs: &[(&str, &str)]| {
@@ -54,9 +55,20 @@ pub(super) fn compare(format: Format, record: &[u8], decoded: &Decoded) {
     }
 }
 
+/// What a scanner makes of the record that knows its label texts already, and has read another record before.
+fn recalled(format: Format, record: &[u8], alerts: &[ScannedAlert<()>]) -> Vec<ScannedAlert<()>> {
+    let known: Vec<&[u8]> = alerts.iter().map(|alert| &record[alert.labels.0..alert.labels.1]).collect();
+    let mut scanner = Scanner::default();
+    let _ = scanner.scan(Format::Native, [COMPACT; 3].join("\n").as_bytes(), |_| None);
+    let again = scanner.scan(format, record, |text| known.contains(&text).then_some(())).map(<[_]>::to_vec);
+    let again = again.unwrap_or_else(|| panic!("not taken again: {}", String::from_utf8_lossy(record)));
+    assert_eq!(again.iter().map(|alert| ScannedAlert { known: None, ..*alert }).collect::<Vec<_>>(), alerts);
+    again
+}
+
 fn takes(format: Format, record: &str) -> bool {
     decode(format, record).unwrap_or_default(); // Compares.
-    Scanner::default().scan(format, record.as_bytes()).is_some()
+    Scanner::<()>::default().scan(format, record.as_bytes(), |_| None).is_some()
 }
 
 const COMPACT: &str = r#"{"labels":{"alertname":"DiskFull","host":"db-1"},"annotations":{"summary":"disk \"a\"\n"},"status":"resolved","startsAt":"2026-11-22T08:00:00Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://p/g?a\u0026c","value":12.5,"ok":true}"#;
@@ -74,6 +86,13 @@ fn what_senders_write_is_taken() {
         assert!(takes(Format::AlertmanagerWebhook, &envelope), "{alert}");
     }
     assert!(takes(Format::Native, &format!("{COMPACT}\n\n{COMPACT}\r\n")));
+    let mut scanner = Scanner::default();
+    let alerts = scanner.scan(Format::Native, COMPACT.as_bytes(), |text| Some(text.len()));
+    assert_eq!(
+        alerts.map(|alerts| alerts[0].known),
+        Some(Some(38)),
+        "a compact label object is recalled without a walk"
+    );
     assert!(takes(Format::AlertmanagerV2, "[]"));
     assert!(takes(
         Format::AlertmanagerV2,
