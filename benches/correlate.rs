@@ -1,9 +1,11 @@
-//! Level 2: the group events of an epoch to incident events, their JSON included. Elements are group events.
+//! Level 2: the group events of an epoch to incident events, their JSON included. Elements are group events, bytes those of
+//! the JSON.
 
 mod input;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use input::Input;
+use input::choice::is_wanted;
 use tidegate::model::fingerprint::HashKey;
 use tidegate::model::time::Timestamp;
 use tidegate::pipeline::chunk::{Part, Seq, Step, StepKind};
@@ -38,10 +40,14 @@ fn correlate(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("correlate");
     group.sample_size(10);
     for shape in [Shape::TicketStorm, Shape::Cascade, Shape::AllDistinct] {
+        if !is_wanted(&format!("correlate/{shape}")) {
+            continue;
+        }
         let events = group_events(shape);
-        group.throughput(Throughput::Elements(events.len() as u64));
-        group.bench_function(BenchmarkId::new(shape.name(), events.len()), |bencher| {
-            let run = |events: Vec<GroupEvent>| Correlator::default().fold(events, 1, Timestamp(0));
+        let run = |events: Vec<GroupEvent>| Correlator::default().fold(events, 1, Timestamp(0));
+        let bytes = run(events.clone()).iter().map(|record| record.json.len() as u64).sum();
+        group.throughput(Throughput::ElementsAndBytes { elements: events.len() as u64, bytes });
+        group.bench_function(BenchmarkId::from_parameter(shape), |bencher| {
             bencher.iter_batched(|| events.clone(), run, BatchSize::PerIteration);
         });
     }

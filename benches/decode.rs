@@ -1,95 +1,143 @@
-//! Decoding, one thread: alerts per second and bytes per second by format, layout and size of record.
+//! Decoding, one thread, by format, layout and size of record: the scanner of the hot path, the general decoder that takes
+//! what the scanner does not, and as a yardstick simd-json, which only parses into typed structs.
 //!
-//! The alerts have the usual shape of Kubernetes and service alerts: nine labels, escapes in some descriptions and in
-//! every URL, some 677 bytes when compact. They lie in memory one after the other, more than the caches hold.
+//! The alerts lie in memory one after the other, more than the caches hold.
+
+mod input;
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use input::alerts::{LABELS, Packing};
+use input::choice::is_wanted;
+use serde::Deserialize;
 use tidegate::model::alert::Format;
-use tidegate::pipeline::decode::{Decoder, Limits};
+use tidegate::pipeline::decode::{Decoder, Limits, Scanner};
 
 const N_ALERTS: usize = 20_000;
 
-/// The alert with this number; numbers spread over services, hosts and times without any randomness.
-fn alert(number: usize, is_pretty: bool) -> String {
-    let mixed = number.wrapping_mul(0x9E37_79B9) % 1_000_003;
-    let (service, pod, node) = (mixed % 40, mixed % 997, mixed % 53);
-    let hint =
-        if number.is_multiple_of(5) { r#" in \"zone-b\",\nsee the runbook"# } else { ", nothing else is known yet" };
-    let team = service % 7;
-    let labels = format!(
-        r#""alertname":"HighRequestLatency","cluster":"prod-eu-1","container":"server","instance":"10.12.{node}.{pod}:9090",
-"job":"service-{service:02}","namespace":"team-{team}","pod":"service-{service:02}-7c9f{mixed:06x}-x2k9q",
-"service":"service-{service:02}","severity":"warning""#
-    );
-    let annotations = format!(
-        r#""summary":"Latency of service-{service:02} is high",
-"description":"The 99th percentile of service-{service:02} on node {node} has been above 1.5 s for 10 minutes{hint}.""#
-    );
-    let status = if number.is_multiple_of(11) { "resolved" } else { "firing" };
-    let times = format!(
-        r#""startsAt":"2026-11-22T08:{:02}:{:02}.{mixed:07}Z","endsAt":"0001-01-01T00:00:00Z""#,
-        mixed % 60,
-        number % 60
-    );
-    let url = r"http://prometheus.example:9090/graph?g0.expr=latency%3A99%3Arate5m+%3E+1.5\u0026g0.tab=1";
-    let compact = format!(
-        r#"{{"labels":{{{labels}}},"annotations":{{{annotations}}},"status":"{status}",{times},"generatorURL":"{url}"}}"#
-    )
-    .replace('\n', ""); // The line ends are those of this file, not of the alert.
-    if !is_pretty {
-        return compact;
-    }
-    let value: serde_json::Value = serde_json::from_str(&compact).expect("the alert above is JSON");
-    format!("{value:#}")
+/// An alert as simd-json reads it: every field, texts borrowed.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TypedAlert<'a> {
+    #[serde(borrow)]
+    labels: Texts<'a>,
+    #[serde(borrow)]
+    annotations: Texts<'a>,
+    status: &'a str,
+    starts_at: &'a str,
+    ends_at: &'a str,
+    #[serde(rename = "generatorURL")]
+    generator_url: &'a str,
 }
 
-/// Records of `per_record` alerts each.
-fn records(format: Format, per_record: usize, is_lines: bool, is_pretty: bool) -> Vec<Vec<u8>> {
-    let alerts: Vec<_> = (0..N_ALERTS).map(|number| alert(number, is_pretty)).collect();
-    let record = |alerts: &[String]| match format {
-        Format::Native if per_record == 1 || is_lines => alerts.join("\n"),
-        Format::Native | Format::AlertmanagerV2 => format!("[{}]", alerts.join(",")),
-        Format::AlertmanagerWebhook => format!(
-            r#"{{"version":"4","groupKey":"{{}}:{{}}","status":"firing","receiver":"tidegate","alerts":[{}]}}"#,
-            alerts.join(",")
-        ),
-    };
-    alerts.chunks(per_record).map(|alerts| record(alerts).into_bytes()).collect()
-}
+/// An object of texts, as a list: no map is made of it.
+struct Texts<'a>(Vec<(&'a str, &'a str)>);
 
-fn decode(c: &mut Criterion) {
-    let cases = [
-        ("native/object", Format::Native, 1, false, false),
-        ("native/object_pretty", Format::Native, 1, false, true),
-        ("native/array_100", Format::Native, 100, false, false),
-        ("native/lines_100", Format::Native, 100, true, false),
-        ("alertmanager_v2/array_1", Format::AlertmanagerV2, 1, false, false),
-        ("alertmanager_v2/array_64", Format::AlertmanagerV2, 64, false, false),
-        ("alertmanager_v2/array_64_pretty", Format::AlertmanagerV2, 64, false, true),
-        ("alertmanager_webhook/envelope_20", Format::AlertmanagerWebhook, 20, false, false),
-    ];
-    for (name, format, per_record, is_lines, is_pretty) in cases {
-        let records = records(format, per_record, is_lines, is_pretty);
-        let bytes: usize = records.iter().map(Vec::len).sum();
-        let mut decoder = Decoder::new(Limits::default());
-        let mut run = || {
-            let mut n_labels = 0;
-            for record in &records {
-                let decoded = decoder.decode(format, record, |_, alert| {
-                    n_labels += black_box(alert).expect("every alert of the bench is valid").labels.len();
-                });
-                decoded.expect("every record of the bench is valid");
+impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Texts<'de>;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("an object of texts")
             }
-            n_labels
-        };
-        assert_eq!(run(), 9 * N_ALERTS);
-        let mut group = c.benchmark_group("decode");
-        group.throughput(Throughput::ElementsAndBytes { elements: N_ALERTS as u64, bytes: bytes as u64 });
-        group.bench_function(BenchmarkId::new(name, bytes / N_ALERTS), |b| b.iter(&mut run));
-        group.finish();
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut texts = Vec::with_capacity(map.size_hint().unwrap_or(0));
+                while let Some(pair) = map.next_entry()? {
+                    texts.push(pair);
+                }
+                Ok(Texts(texts))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
     }
+}
+
+impl TypedAlert<'_> {
+    fn n_labels(&self) -> usize {
+        black_box((self.status, self.starts_at, self.ends_at, self.generator_url, self.annotations.0.len()));
+        self.labels.0.len()
+    }
+}
+
+/// Alertmanager's envelope.
+#[derive(Deserialize)]
+struct TypedEnvelope<'a> {
+    #[serde(borrow)]
+    alerts: Vec<TypedAlert<'a>>,
+}
+
+/// simd-json with the memory that it uses again.
+#[derive(Default)]
+struct Typed {
+    bytes: Vec<u8>,
+    buffers: simd_json::Buffers,
+}
+
+impl Typed {
+    fn parse<'a, T: Deserialize<'a>>(&'a mut self, text: &[u8]) -> T {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(text); // It writes into what it reads.
+        simd_json::serde::from_slice_with_buffers(&mut self.bytes, &mut self.buffers)
+            .expect("every record of the bench is valid")
+    }
+
+    fn n_labels(&mut self, packing: Packing, record: &[u8]) -> usize {
+        let of = |alerts: Vec<TypedAlert<'_>>| alerts.iter().map(TypedAlert::n_labels).sum();
+        match packing.format {
+            _ if packing.is_lines => {
+                record.split(|byte| *byte == b'\n').map(|line| self.parse::<TypedAlert<'_>>(line).n_labels()).sum()
+            }
+            Format::Native if packing.per_record == 1 => self.parse::<TypedAlert<'_>>(record).n_labels(),
+            Format::Native | Format::AlertmanagerV2 => of(self.parse(record)),
+            Format::AlertmanagerWebhook => of(self.parse::<TypedEnvelope<'_>>(record).alerts),
+        }
+    }
+}
+
+/// Runs a way of reading over all records of each packing. It answers with a number of things read per alert.
+fn each_packing(
+    criterion: &mut Criterion,
+    name: &str,
+    per_alert: usize,
+    mut read: impl FnMut(Packing, &[u8]) -> usize,
+) {
+    let mut group = criterion.benchmark_group(name);
+    for packing in Packing::ALL {
+        if !is_wanted(&format!("{name}/{}", packing.name)) {
+            continue;
+        }
+        let records = packing.records(N_ALERTS);
+        let bytes = records.iter().map(Vec::len).sum::<usize>() as u64;
+        let mut run = || records.iter().map(|record| read(packing, record)).sum::<usize>();
+        assert_eq!(run(), per_alert * N_ALERTS, "{name} reads all of {packing:?}");
+        group.throughput(Throughput::ElementsAndBytes { elements: N_ALERTS as u64, bytes });
+        group.bench_function(BenchmarkId::from_parameter(packing.name), |bencher| bencher.iter(&mut run));
+    }
+    group.finish();
+}
+
+fn decode(criterion: &mut Criterion) {
+    let mut scanner = Scanner::<()>::default();
+    each_packing(criterion, "decode/scan", 1, |packing, record| {
+        // No label text is known, so all are read.
+        let alerts = black_box(scanner.scan(packing.format, record, |_| None));
+        alerts.expect("the scanner takes every record of the bench").len()
+    });
+    let mut decoder = Decoder::new(Limits::default());
+    each_packing(criterion, "decode/general", LABELS, |packing, record| {
+        let mut n_labels = 0;
+        let decoded = decoder.decode(packing.format, record, |_, alert| {
+            n_labels += black_box(alert).expect("every alert of the bench is valid").labels.len();
+        });
+        decoded.expect("every record of the bench is valid");
+        n_labels
+    });
+    let mut typed = Typed::default();
+    each_packing(criterion, "decode/simd-json-typed", LABELS, |packing, record| typed.n_labels(packing, record));
 }
 
 criterion_group!(benches, decode);

@@ -3,6 +3,7 @@
 mod input;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use input::choice::is_wanted;
 use input::{ALERTS, Input};
 use tidegate::model::fingerprint::HashKey;
 use tidegate::pipeline::chunk::Part;
@@ -24,6 +25,9 @@ fn exchange(criterion: &mut Criterion) {
     group.sample_size(10);
     let options = input::options(SHARDS);
     for shape in Shape::ALL {
+        if !is_wanted(&format!("exchange/{shape}")) {
+            continue;
+        }
         let input = Input::new(shape);
         let mut exchange = Exchange::new(options.clone(), HashKey::FIXED, Placement::default(), true);
         // The first pass also fills the cache of identities, as in a daemon that runs for a while.

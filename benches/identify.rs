@@ -1,11 +1,14 @@
-//! From labels to fingerprint, rule and group key, one thread: texts that are known, and texts never seen before.
+//! From labels to fingerprint, rule and group key, one thread: texts that are known, and texts never seen before, with one
+//! window rule and with many. Bytes are those of the labels.
 
 mod input;
 
 use std::hint::black_box;
 
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use input::Input;
+use input::choice::is_wanted;
+use input::rules::ruled;
 use tidegate::model::alert::Format;
 use tidegate::model::fingerprint::HashKey;
 use tidegate::model::labels;
@@ -39,23 +42,29 @@ fn identify_all(identifier: &mut Identifier, sets: &[Vec<u8>]) {
 fn identify(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("identify");
     group.sample_size(20);
-    let options = input::options(1);
-    let fresh = || Identifier::new(&options, HashKey::FIXED);
-    for (name, shape, is_known) in [
-        ("known/corpus", Shape::Corpus, true),
-        ("known/ticket-storm", Shape::TicketStorm, true),
-        ("new/all-distinct", Shape::AllDistinct, false),
+    for (name, shape, is_known, n_rules) in [
+        ("known/corpus", Shape::Corpus, true, 1),
+        ("known/ticket-storm", Shape::TicketStorm, true, 1),
+        ("known/ticket-storm", Shape::TicketStorm, true, 1_000),
+        ("new/all-distinct", Shape::AllDistinct, false, 1),
+        ("new/all-distinct", Shape::AllDistinct, false, 100),
+        ("new/all-distinct", Shape::AllDistinct, false, 1_000),
     ] {
+        let id = format!("{name}/rules-{n_rules}");
+        if !is_wanted(&format!("identify/{id}")) {
+            continue;
+        }
+        let options = ruled(1, n_rules);
+        let fresh = || Identifier::new(&options, HashKey::FIXED);
         let sets = label_sets(shape);
-        let bytes: usize = sets.iter().map(Vec::len).sum();
-        group.throughput(Throughput::ElementsAndBytes { elements: sets.len() as u64, bytes: bytes as u64 });
-        let id = BenchmarkId::new(name, bytes / sets.len());
+        let bytes = sets.iter().map(|set| set.len() as u64).sum();
+        group.throughput(Throughput::ElementsAndBytes { elements: sets.len() as u64, bytes });
         if is_known {
             let mut identifier = fresh();
             identify_all(&mut identifier, &sets);
-            group.bench_function(id, |bencher| bencher.iter(|| identify_all(&mut identifier, &sets)));
+            group.bench_function(&id, |bencher| bencher.iter(|| identify_all(&mut identifier, &sets)));
         } else {
-            group.bench_function(id, |bencher| {
+            group.bench_function(&id, |bencher| {
                 let run = |mut identifier: Identifier| {
                     identify_all(&mut identifier, &sets);
                     identifier

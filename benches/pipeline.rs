@@ -77,7 +77,7 @@ fn live(criterion: &mut Criterion) {
     group.sample_size(10);
     let options = input::options(1);
     for n in [10_000, 1_000_000] {
-        let all = Input::of(Shape::AllDistinct, Millis(0), n);
+        let all = Input::sized(Shape::AllDistinct, Millis(0), n);
         let (mut engine, _) = run(engine(&options), all.chunks(&options, 0));
         // As many of them as a flood has, from all over the table.
         let some = all.repeats(ALERTS);

@@ -1,10 +1,12 @@
-//! State to blocks at the end of an epoch, and blocks back to a running state. Elements are fingerprints.
+//! State to blocks at the end of an epoch, and blocks back to a running state. Elements are fingerprints,
+//! bytes those of the blocks.
 
 mod input;
 
 use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use input::choice::is_wanted;
 use input::{ALERTS, Input};
 use tidegate::model::fingerprint::HashKey;
 use tidegate::model::time::{Millis, Timestamp};
@@ -52,23 +54,28 @@ fn n_bytes(blocks: &[Block]) -> u64 {
     blocks.iter().map(|block| block.bytes.len() as u64).sum()
 }
 
+/// A shard whose every fingerprint was written down and then seen again.
+fn touched(options: &Options, parts: &[Part], again: &[Part]) -> Shard {
+    let mut shard = loaded(options, parts);
+    encode(&mut shard);
+    let mut out = Out::new(1, false);
+    again.iter().for_each(|part| shard.apply(part, &mut out));
+    shard
+}
+
 fn state(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("state");
     group.sample_size(10);
     let options = input::options(1);
     for shape in [Shape::Corpus, Shape::AllDistinct] {
+        let [is_new, is_repeats, is_restore] =
+            ["encode-new", "encode-repeats", "restore"].map(|name| is_wanted(&format!("state/{name}/{shape}")));
+        if !(is_new || is_repeats || is_restore) {
+            continue;
+        }
         let input = Input::new(shape);
         let parts = input.parts(&options, 0);
-        let again = Input::later(shape, Millis::seconds(2)).parts(&options, u64::from(ALERTS));
-        let whole = || loaded(&options, &parts);
-        let touched = || {
-            let mut shard = whole();
-            encode(&mut shard);
-            let mut out = Out::new(1, false);
-            again.iter().for_each(|part| shard.apply(part, &mut out));
-            shard
-        };
-        let fingerprints = whole().tally().fingerprints;
+        let fingerprints = loaded(&options, &parts).tally().fingerprints;
         let mut encoding = |name: &str, ready: &dyn Fn() -> Shard| {
             let bytes = n_bytes(&encode(&mut ready()));
             group.throughput(Throughput::ElementsAndBytes { elements: fingerprints, bytes });
@@ -77,13 +84,20 @@ fn state(criterion: &mut Criterion) {
                 bencher.iter_batched(ready, run, BatchSize::PerIteration);
             });
         };
-        encoding("encode-new", &whole);
-        encoding("encode-repeats", &touched);
-        let blocks = blocks(&options, &input);
-        group.throughput(Throughput::ElementsAndBytes { elements: fingerprints, bytes: n_bytes(&blocks) });
-        group.bench_function(BenchmarkId::new("restore", shape), |bencher| {
-            bencher.iter_with_large_drop(|| start(&options, &blocks));
-        });
+        if is_new {
+            encoding("encode-new", &|| loaded(&options, &parts));
+        }
+        if is_repeats {
+            let again = Input::later(shape, Millis::seconds(2)).parts(&options, u64::from(ALERTS));
+            encoding("encode-repeats", &|| touched(&options, &parts, &again));
+        }
+        if is_restore {
+            let blocks = blocks(&options, &input);
+            group.throughput(Throughput::ElementsAndBytes { elements: fingerprints, bytes: n_bytes(&blocks) });
+            group.bench_function(BenchmarkId::new("restore", shape), |bencher| {
+                bencher.iter_with_large_drop(|| start(&options, &blocks));
+            });
+        }
     }
     group.finish();
 }

@@ -1,8 +1,11 @@
 //! How fast floods are made, in alerts and bytes per second.
 
+mod input;
+
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use input::choice::is_wanted;
 use tidegate::storm::{Flood, FloodOptions, Shape};
 
 /// Enough that every script reaches its normal course and its end.
@@ -23,6 +26,9 @@ fn floods(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("storm");
     group.sample_size(10);
     for shape in Shape::ALL {
+        if !is_wanted(&format!("storm/{shape}")) {
+            continue;
+        }
         group.throughput(Throughput::ElementsAndBytes { elements: u64::from(ALERTS), bytes: generate(shape) as u64 });
         group.bench_with_input(BenchmarkId::from_parameter(shape), &shape, |bencher, shape| {
             bencher.iter(|| generate(*shape));

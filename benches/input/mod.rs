@@ -1,9 +1,16 @@
 //! What the benches are fed: seeded floods of `tidegate::storm`, as batches of a source with record times of its own
 //! (as Kafka's), numbered and timed by the sequencer as in the daemon.
+//!
+//! `alerts` are records in every format and layout, `groups` the lives of many windows, `rules` many window rules;
+//! `choice` says which benches were asked for, so that nobody waits for the input of the others.
 
 #![allow(dead_code, reason = "each bench is a crate of its own and takes a part of this")]
 
+pub(crate) mod alerts;
+pub(crate) mod choice;
+pub(crate) mod groups;
 pub(crate) mod live;
+pub(crate) mod rules;
 
 use std::sync::Arc;
 
@@ -41,11 +48,11 @@ impl Input {
 
     /// The same flood, that much later: the same fingerprints once more.
     pub(crate) fn later(shape: Shape, by: Millis) -> Self {
-        Self::of(shape, by, ALERTS)
+        Self::sized(shape, by, ALERTS)
     }
 
-    /// The same with another number of alerts.
-    pub(crate) fn of(shape: Shape, by: Millis, alerts: u32) -> Self {
+    /// The same with that many alerts: for runs under valgrind, which are some forty times as slow.
+    pub(crate) fn sized(shape: Shape, by: Millis, alerts: u32) -> Self {
         let options = FloodOptions::default();
         let start = options.start + by;
         let options = FloodOptions { shape, start, alerts, rate: RATE, received_at: false, ..options };
@@ -68,6 +75,16 @@ impl Input {
             repeats.records.push((repeats.bytes.len(), last));
         }
         repeats
+    }
+
+    /// These alerts, one a record, in the order of their times.
+    pub(crate) fn of(alerts: impl IntoIterator<Item = (String, Timestamp)>) -> Self {
+        let mut input = Self { bytes: Vec::new(), records: Vec::new() };
+        for (alert, at) in alerts {
+            input.bytes.extend_from_slice(alert.as_bytes());
+            input.records.push((input.bytes.len(), at));
+        }
+        input
     }
 
     pub(crate) fn n_bytes(&self) -> u64 {
