@@ -13,6 +13,7 @@ pub mod output;
 pub mod replay;
 pub mod run;
 pub mod storm;
+mod svg;
 mod table;
 pub mod tap;
 pub mod terminal;
