@@ -96,20 +96,16 @@ fn write_node_labels(
     push(out, &["\",\"team\":\"platform\"}"]);
 }
 
-fn write_ticket_labels(
-    out: &mut Vec<u8>,
-    group: &Group,
-    suffix: &str,
-    topic: &Topic,
-    severity: Severity,
-    member: u32,
-) {
+fn write_ticket_labels(out: &mut Vec<u8>, group: &Group, suffix: &str, topic: &Topic, severity: Severity, member: u32) {
     let cluster = &CLUSTERS[group.cluster];
     let service = service_of(group);
     push(out, &["{\"account\":\"acct-"]);
     push_number(out, 100_000 + u64::from(member));
     let channel = CHANNELS[mix(u64::from(member)) as usize % CHANNELS.len()];
-    push(out, &["\",\"alertname\":\"CustomerTicket\",\"channel\":\"", channel, "\",\"cluster\":\"", cluster.name, suffix]);
+    push(
+        out,
+        &["\",\"alertname\":\"CustomerTicket\",\"channel\":\"", channel, "\",\"cluster\":\"", cluster.name, suffix],
+    );
     push(out, &["\",\"region\":\"", cluster.region, "\",\"service\":\"", SERVICES[service].name]);
     push(
         out,

@@ -14,7 +14,9 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use serde_json::Value;
 
 use super::*;
+use crate::model::Timestamp;
 use crate::model::time::Stopwatch;
+use crate::storm::{FloodOptions, Shape};
 
 #[derive(Parser)]
 struct Line {
@@ -79,16 +81,17 @@ fn answer(mut stream: &TcpStream, status: &str, body: &str) {
 
 /// Sends the flood as `run` does, and returns the score instead of printing it.
 fn storm(args: &StormArgs) -> (Score, Truth) {
-    let mut flood = Flood::new(flood_options(args));
-    let delivery = Delivery::new(u64::from(args.alerts));
+    let mut flood = Flood::new(args.flood_options());
+    let delivery = Delivery::default();
     let outlet = open(args, &delivery).unwrap();
-    send(&mut flood, outlet, &mut Pacer::new(args.rate), &delivery).unwrap();
-    (delivery.close(), flood.truth())
+    let mut pacer = Pacer::new(args.rate, delivery.clock());
+    send(&mut flood, outlet, &mut pacer, &delivery, &Openings::default()).unwrap();
+    (delivery.score(), flood.truth())
 }
 
 #[test]
 fn the_defaults_are_a_ticket_storm_as_fast_as_possible() {
-    let options = flood_options(&args("--to - --start 2026-01-02T03:04:05Z"));
+    let options = args("--to - --start 2026-01-02T03:04:05Z").flood_options();
     let expected = FloodOptions {
         shape: Shape::TicketStorm,
         seed: 1,
@@ -98,9 +101,9 @@ fn the_defaults_are_a_ticket_storm_as_fast_as_possible() {
         received_at: true,
     };
     assert_eq!(options, expected);
-    let live = flood_options(&args("--to http://127.0.0.1:1 --rate 50"));
+    let live = args("--to http://127.0.0.1:1 --rate 50").flood_options();
     assert_eq!((live.rate, live.received_at), (50.0, false));
-    assert!(flood_options(&args("--to http://127.0.0.1:1 --keep-times")).received_at);
+    assert!(args("--to http://127.0.0.1:1 --keep-times").flood_options().received_at);
 }
 
 #[test]
