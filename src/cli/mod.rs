@@ -54,7 +54,7 @@ enum Command {
     /// See it work: a storm of alerts and tickets into a daemon of its own, checked to the unit.
     Demo(demo::DemoArgs),
     /// Send a seeded flood of alerts with known truth.
-    Storm(storm::StormArgs),
+    Storm(Box<storm::StormArgs>),
     /// Run a file of alerts through a configuration, outputs off.
     Replay(replay::ReplayArgs),
     /// Create or check the Kafka topics that a configuration needs.

@@ -75,8 +75,7 @@ impl Schedule {
 }
 
 /// How long to sleep before something that is due then; none if it is time.
-#[must_use]
-pub fn nap(due: Duration, now: Duration) -> Option<Duration> {
+pub(super) fn nap(due: Duration, now: Duration) -> Option<Duration> {
     let pause = due.checked_sub(now).filter(|pause| !pause.is_zero())?;
     Some(pause.clamp(PAUSE_MIN, PAUSE_MAX))
 }

@@ -348,7 +348,7 @@ impl Canvas<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::cli::storm::latency::Quantiles;
     use crate::cli::storm::record::{Daemon, RECORD_VERSION};

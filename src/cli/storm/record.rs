@@ -146,3 +146,44 @@ pub struct Daemon {
     /// From the last acknowledgement until its incidents told of every alert, or waiting ended.
     pub settled_after_s: f64,
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::cli::storm::picture::tests::example;
+
+    /// Every object of a record has exactly the fields that the schema names.
+    fn check(value: &Value, schema: &Value, root: &Value) {
+        let name = schema["$ref"].as_str().or_else(|| schema["anyOf"][0]["$ref"].as_str());
+        let schema = name.map_or(schema, |name| root.pointer(name.trim_start_matches('#')).unwrap());
+        match value {
+            Value::Object(fields) if schema["properties"].is_object() => {
+                let described = schema["properties"].as_object().unwrap();
+                let (own, known): (BTreeSet<_>, BTreeSet<_>) = (fields.keys().collect(), described.keys().collect());
+                assert_eq!(own, known);
+                let required: BTreeSet<_> =
+                    schema["required"].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
+                assert_eq!(required, known.iter().map(|key| key.as_str()).collect());
+                fields.iter().for_each(|(key, value)| check(value, &described[key], root));
+                assert!(described.values().all(|field| field["description"].is_string()), "{described:#?}");
+            }
+            Value::Array(elements) => elements.iter().for_each(|value| check(value, &schema["items"], root)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_schema_has_every_field_and_a_record_reads_back() {
+        let record = example();
+        let schema: Value = serde_json::from_str(include_str!("../../../docs/storm-record.schema.json")).unwrap();
+        let value = serde_json::to_value(&record).unwrap();
+        assert_eq!(schema["properties"]["version"]["const"], value["version"]);
+        check(&value, &schema, &schema);
+        assert_eq!(serde_json::from_value::<Record>(value).unwrap(), record);
+    }
+}

@@ -74,7 +74,7 @@ fn counts(record: &Record, daemon: &Daemon, out: &mut dyn Write) -> io::Result<(
 }
 
 fn latencies(record: &Record, daemon: &Daemon, out: &mut dyn Write) -> io::Result<()> {
-    let since = if record.corrected { "from due" } else { "from the first attempt" };
+    let since = if record.corrected { "from due" } else { "from sending" };
     writeln!(
         out,
         "\n {DIM}{:<22}{:>9}{:>9}{:>9}{:>9}{:>9}{:>10}{DIM:#}",
@@ -144,4 +144,63 @@ fn verdict(record: &Record, daemon: &Daemon, out: &mut dyn Write) -> io::Result<
         writeln!(out, "   {}", safe(fault.as_bytes(), Lines::Many).replace('\n', "\n   "))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::cli::storm::picture::tests::example;
+    use crate::cli::storm::record::Generator;
+
+    fn text(record: &Record) -> String {
+        let mut out = Vec::new();
+        write(record, &mut out).unwrap();
+        anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string()
+    }
+
+    #[test]
+    fn the_report_fits_80_columns_and_ends_with_the_verdict() {
+        let record = example();
+        let text = text(&record);
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        assert!(text.contains("offered           1,000,000"), "{text}");
+        assert!(text.contains("durable answer           4.2 ms   8.0 ms   910 ms   950 ms   990 ms"), "{text}");
+        assert!(
+            text.ends_with(" ✓ complete, and all 0 incidents are exactly the truth (revisions were not checked)\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_and_steers_no_terminal() {
+        let faults = vec!["2 alerts sent, 1 received\nand \u{1b}[2J".to_owned()];
+        let generator = Generator { late: Some(example().acknowledged.unwrap()), ..Generator::default() };
+        let wrong = Record { exact: Some(false), faults, generator, ..example() };
+        let told = text(&wrong);
+        assert!(told.contains("✗ not exact\n   2 alerts sent, 1 received\n   and \\x1b[2J"), "{told}");
+        assert!(told.contains(" left the generator "), "{told}");
+        let incomplete = Record { complete: false, ..wrong };
+        assert!(text(&incomplete).contains("✗ not complete"));
+    }
+
+    #[test]
+    fn the_line_knows_one_from_many() {
+        let line = |record: &Record| {
+            let mut out = Vec::new();
+            write_line(record, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let one = Record { incidents: 1, fingerprints: 1, retries: 1, doubtful: 1, failed: 1, ..example() };
+        assert!(
+            line(&one)
+                .ends_with("; 1 incident, 1 fingerprint; 1 retry, 1 alert may have arrived twice; 1 alert failed\n")
+        );
+        let many = Record { retries: 2, first_error: Some("\u{7}".to_owned()), ..example() };
+        let many = line(&many);
+        assert!(many.contains("; 200 incidents, 49,376 fingerprints; 2 retries"), "{many}");
+        assert!(many.ends_with("first error: \\x07\n"), "{many}");
+    }
 }

@@ -81,12 +81,18 @@ fn answer(mut stream: &TcpStream, status: &str, body: &str) {
 
 /// Sends the flood as `run` does, and returns the score instead of printing it.
 fn storm(args: &StormArgs) -> (Score, Truth) {
+    let (delivery, truth, _) = storm_in_full(args);
+    (delivery.score(), truth)
+}
+
+fn storm_in_full(args: &StormArgs) -> (Delivery, Truth, Vec<(String, Duration)>) {
     let mut flood = Flood::new(args.flood_options());
     let delivery = Delivery::default();
     let outlet = open(args, &delivery).unwrap();
     let mut pacer = Pacer::new(args.rate, delivery.clock());
-    send(&mut flood, outlet, &mut pacer, &delivery, &Openings::default()).unwrap();
-    (delivery.score(), flood.truth())
+    let openings = Openings::default();
+    send(&mut flood, outlet, &mut pacer, &delivery, &openings).unwrap();
+    (delivery, flood.truth(), openings.take())
 }
 
 #[test]
@@ -137,6 +143,28 @@ fn http_batches_hold_every_alert_once_and_a_503_is_sent_again() {
         receiver.join().unwrap().iter().map(|body| serde_json::from_slice::<Vec<Value>>(body).unwrap().len()).collect();
     assert_eq!(sizes, [100, 100, 50]);
     assert_eq!(score, Score { sent: 250, retries: 2, doubtful: 200, ..Score::default() });
+}
+
+#[test]
+fn a_paced_flood_keeps_its_due_times() {
+    let (url, receiver) = receive(0, "200 OK");
+    let line = format!("--to {url} --alerts 300 --rate 2000 --batch 100 --connections 1 --shape all-distinct");
+    let (delivery, truth, openings) = storm_in_full(&args(&line));
+    let sizes: Vec<usize> =
+        receiver.join().unwrap().iter().map(|body| serde_json::from_slice::<Vec<Value>>(body).unwrap().len()).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), 300);
+    assert!(sizes.len() > 3, "5 ms are 10 alerts: no batch waits until it is full: {sizes:?}");
+    assert_eq!((delivery.answers().count, delivery.lateness().count, delivery.n_made()), (300, 300, 300));
+    assert!(delivery.answers().max_ms >= delivery.answers().p50_ms && delivery.answers().p50_ms > 0.0);
+    // Groups in the order of their first alerts, each with the time at which that was due: 0.5 ms apart.
+    let names: Vec<&String> = openings.iter().map(|(name, _)| name).collect();
+    assert!(names.iter().copied().eq(truth.groups.iter().map(|group| group.name()).collect::<Vec<_>>().iter()));
+    let origin = openings[0].1;
+    for (group, (_, due)) in truth.groups.iter().zip(&openings) {
+        let number = (group.first - truth.groups[0].first).0 as f64 * 2.0;
+        let apart = (*due - origin).as_secs_f64() * 2_000.0 - number;
+        assert!((-0.1..1.1).contains(&apart), "{due:?} {number}: flood times are cut to milliseconds");
+    }
 }
 
 #[test]
