@@ -257,6 +257,11 @@ impl Canvas<'_> {
         30.0 + lines * 15.0 + 3.0 * (BETWEEN + PANEL) + 38.0
     }
 
+    /// Whether it went on for a while after the last acknowledgement.
+    fn waited(&self) -> bool {
+        self.until > self.record.seconds * 1.03
+    }
+
     fn x(&self, seconds: f64) -> f64 {
         LEFT + (seconds / self.until).clamp(0.0, 1.0) * (RIGHT - LEFT)
     }
@@ -288,7 +293,7 @@ impl Canvas<'_> {
             self.svg.text("soft tiny", Anchor::End, (LEFT - 6.0, y(tick) + 3.0), &(panel.unit)(tick), 12);
         }
         self.svg.line("axis", (LEFT, bottom), (RIGHT, bottom));
-        if self.until > self.record.seconds * 1.01 {
+        if self.waited() {
             let x = self.x(self.record.seconds);
             self.svg.line("end", (x, top), (x, bottom));
         }
@@ -320,10 +325,11 @@ impl Canvas<'_> {
     fn legend(&mut self, panel: &Panel, y: f64) {
         let mut x = RIGHT;
         for series in panel.series.iter().rev() {
-            self.svg.text("soft", Anchor::End, (x, y), &series.name, 40);
-            x -= series.name.chars().count() as f64 * CHARACTER + 6.0;
-            self.svg.line(series.class, (x - 20.0, y - 3.5), (x, y - 3.5));
-            x -= 34.0;
+            x -= series.name.chars().count() as f64 * CHARACTER;
+            self.svg.text("soft", Anchor::Start, (x, y), &series.name, 40);
+            x -= 26.0;
+            self.svg.line(series.class, (x, y - 3.5), (x + 20.0, y - 3.5));
+            x -= 14.0;
         }
     }
 
@@ -338,7 +344,7 @@ impl Canvas<'_> {
             let anchor = if tick == 0.0 { Anchor::Start } else { Anchor::Middle };
             self.svg.text("soft tiny", anchor, (x, self.y + 15.0), &text, 12);
         }
-        let note = if self.until > self.record.seconds * 1.01 {
+        let note = if self.waited() {
             "seconds since the first alert was due; dotted line: the last alert was acknowledged"
         } else {
             "seconds since the first alert was due"

@@ -58,7 +58,12 @@ fn counts(record: &Record, daemon: &Daemon, out: &mut dyn Write) -> io::Result<(
     let mut row = |name: &str, count: u64, more: &str| {
         writeln!(out, " {name:<14}{:>13}   {DIM}{more}{DIM:#}", HumanCount(count).to_string())
     };
-    row("offered", record.alerts, "")?;
+    let due = if record.rate > 0.0 {
+        format!("due in {:.1} s", record.alerts as f64 / record.rate)
+    } else {
+        "as fast as they went".to_owned()
+    };
+    row("offered", record.alerts, &due)?;
     row("acknowledged", record.sent, &format!("in {:.1} s, {}", record.seconds, per_second(record.sent_per_second)))?;
     let taken = daemon.taken_after_s.zip(daemon.taken_per_second);
     let taken = taken.map(|(after, rate)| format!("in {after:.1} s, {}", per_second(rate)));

@@ -23,6 +23,9 @@ use crate::cli::storm::outlet::{Outlet, Parcel};
 /// Alerts that may wait for the connections of a paced flood: some 130 MB, two seconds at 100,000/s. Then the generator
 /// waits; what was due meanwhile keeps its due time.
 const WAITING_ALERTS_MAX: usize = 200_000;
+/// Alerts that are ready for each connection where nothing is paced: enough that a thread does not wake another for each of
+/// them, if they go one by one.
+const READY_ALERTS: usize = 500;
 /// Empty buffers kept for the next batches; more than wait at a time are never needed.
 const SPARE_MAX: usize = 64;
 
@@ -88,9 +91,8 @@ impl Connections {
         let way = Arc::new(Way::new(&options.url, options.token.as_deref())?);
         let n_lanes = options.connections.max(1);
         let (batch, linger) = (options.batch, options.linger);
-        // One is sent, one is ready, one is being filled; a pace needs more room.
-        let waiting = WAITING_ALERTS_MAX / (batch as usize * n_lanes as usize).max(1);
-        let waiting = if options.is_paced { waiting.max(1) } else { 1 };
+        let alerts_max = if options.is_paced { WAITING_ALERTS_MAX / n_lanes as usize } else { READY_ALERTS };
+        let waiting = (alerts_max / batch as usize).max(1);
         let pool = Pool::default();
         let mut lanes = Vec::new();
         let mut workers: Vec<(Worker, Receiver<Batch>)> = Vec::new();
