@@ -80,7 +80,7 @@ pub(super) mod tests {
             found: found.collect(),
             fates,
             score: Score { sent: truth.alerts, ..Score::default() },
-            latency: Quantiles { p50_ms: 3.14, p99_ms: 9.21, ..Quantiles::default() },
+            latency: Quantiles { p50_ms: 3.1, p99_ms: 9.21, ..Quantiles::default() },
             sending: Duration::from_millis(500),
             truth,
         }

@@ -87,7 +87,7 @@ mod tests {
         let mut live = Live::open(1_000);
         let score = Score { sent: 500, retries: 2, failed: 7, ..Score::default() };
         let slow = Quantiles { count: 9, p99_ms: 1_250.0, ..Quantiles::default() };
-        let fast = Quantiles { count: 9, p99_ms: 3.14, ..Quantiles::default() };
+        let fast = Quantiles { count: 9, p99_ms: 3.12, ..Quantiles::default() };
         let mut look = |at, done, incident| {
             let at = Duration::from_secs(at);
             live.message(&Look { at, done, behind: 40, score: &score, acknowledged: fast, incident })

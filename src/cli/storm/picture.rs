@@ -372,8 +372,8 @@ pub(super) mod tests {
                 behind,
                 acknowledged_p50_ms: Some(if slow { 300.0 } else { 4.2 }),
                 acknowledged_p99_ms: Some(if slow { 910.0 } else { 11.0 }),
-                incident_p50_ms: (n % 7 == 0).then_some(6.0),
-                incident_p99_ms: (n % 7 == 0).then_some(19.0),
+                incident_p50_ms: n.is_multiple_of(7).then_some(6.0),
+                incident_p99_ms: n.is_multiple_of(7).then_some(19.0),
                 ..Moment::default()
             }
         };
