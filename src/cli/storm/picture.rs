@@ -16,6 +16,9 @@ const BETWEEN: f64 = 36.0;
 const CHARACTER: f64 = 5.6;
 /// Texts below an axis need this much room each.
 const TICK: f64 = 64.0;
+/// Rates are means over so many seconds: a few epochs, so that they do not jitter, and short enough to show a stall where it
+/// was.
+const RATE_OVER: f64 = 0.45;
 /// More dots than this are a line anyway.
 const DOTS_MAX: usize = 150;
 
@@ -143,7 +146,7 @@ fn series(record: &Record, class: &'static str, name: &str, of: impl Fn(&Moment)
 }
 
 fn rate_panel(record: &Record) -> Panel {
-    let window = (record.seconds / 8.0).clamp(0.05, 1.0);
+    let window = (record.seconds / 8.0).clamp(0.05, RATE_OVER);
     let rate_of = |count: fn(&Moment) -> Option<u64>| rates(&record.course, window, count);
     let named =
         |class, name: &str, values| Series { class, name: name.to_owned(), values, has_dots: false, is_filled: false };
@@ -176,6 +179,7 @@ fn latency_panel(record: &Record) -> Panel {
         series(record, "p99 inc", "p99", |moment| moment.incident_p99_ms),
     ];
     if let Some(p99) = all.last_mut() {
+        // Incidents are opened now and then: a line through few of them would not be seen.
         p99.has_dots = p99.values.iter().filter(|(_, value)| value.is_some()).count() <= DOTS_MAX;
     }
     all.retain(|series| series.values.iter().any(|(_, value)| value.is_some()));
@@ -300,7 +304,7 @@ impl Canvas<'_> {
         for series in &panel.series {
             for places in self.pieces(series, y) {
                 self.svg.trace(series.class, &places);
-                if series.has_dots || places.len() == 1 {
+                if series.has_dots {
                     places.iter().for_each(|place| self.svg.symbol("dot", *place));
                 }
             }
