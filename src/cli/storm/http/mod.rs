@@ -192,3 +192,69 @@ impl Drop for Sent {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Connections to nobody: the queue of the only lane stays with the test.
+    fn connections(batch: u32) -> (Connections, Receiver<Batch>) {
+        let (queue, batches) = channel(4);
+        let lanes = vec![Lane { batch: Batch::default(), since: None, queue }];
+        let thread = std::thread::Builder::new().name("nobody".to_owned()).spawn(|| {}).unwrap();
+        (Connections { lanes, batch, linger: 5 * MS, pool: Pool::default(), thread }, batches)
+    }
+
+    fn push(connections: &mut Connections, due: Option<Duration>) {
+        connections.push(Parcel { group: 0, key: "a/b", json: b"{}", due }).unwrap();
+    }
+
+    #[test]
+    fn a_batch_goes_when_it_is_full_or_its_time_is_over_and_nothing_else_waits() {
+        let (mut connections, mut batches) = connections(3);
+        push(&mut connections, Some(10 * MS));
+        push(&mut connections, Some(12 * MS));
+        connections.flush(14 * MS).unwrap();
+        assert!(batches.try_recv().is_err(), "the first alert has waited for 4 ms");
+        connections.flush(15 * MS).unwrap();
+        let batch = batches.try_recv().unwrap();
+        assert_eq!((batch.alerts, batch.dues, batch.body.as_slice()), (2, vec![10 * MS, 12 * MS], &b"[{},{}]"[..]));
+        for ms in 20..23 {
+            push(&mut connections, Some(ms * MS));
+        }
+        push(&mut connections, Some(23 * MS));
+        connections.flush(99 * MS).unwrap();
+        assert_eq!(batches.try_recv().unwrap().alerts, 3, "a full one goes at once");
+        assert!(batches.try_recv().is_err(), "another one was waiting: there is time to gather more");
+        connections.flush(99 * MS).unwrap();
+        assert_eq!(batches.try_recv().unwrap().dues, [23 * MS]);
+    }
+
+    #[test]
+    fn where_nothing_is_due_only_full_batches_go_and_the_rest_in_the_end() {
+        let (mut connections, mut batches) = connections(2);
+        for _ in 0..3 {
+            push(&mut connections, None);
+        }
+        connections.flush(Duration::MAX).unwrap();
+        Box::new(connections).finish().unwrap();
+        let sizes: Vec<u32> = std::iter::from_fn(|| batches.try_recv().ok()).map(|batch| batch.alerts).collect();
+        assert_eq!(sizes, [2, 1]);
+    }
+
+    #[test]
+    fn a_buffer_that_was_sent_is_filled_again() {
+        let pool = Pool::default();
+        let body = Vec::with_capacity(4_096);
+        let place = body.as_ptr();
+        let sent = pool.send(body);
+        let again = sent.clone();
+        drop(sent);
+        assert!(pool.take().capacity() == 0, "it is still on its way");
+        drop(again);
+        assert_eq!(pool.take().as_ptr(), place);
+    }
+}
