@@ -53,7 +53,7 @@ enum Command {
     CheckConfig(check_config::CheckConfigArgs),
     /// See it work: a storm of alerts and tickets into a daemon of its own, checked to the unit.
     Demo(demo::DemoArgs),
-    /// Send a seeded flood of alerts with known truth.
+    /// Send a seeded flood of alerts with known truth, and measure the daemon that takes it.
     Storm(Box<storm::StormArgs>),
     /// Run a file of alerts through a configuration, outputs off.
     Replay(replay::ReplayArgs),

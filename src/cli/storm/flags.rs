@@ -66,7 +66,7 @@ pub struct StormArgs {
     /// Seconds after which a request or message that does not get through is given up
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub retry_for: u64,
-    /// File with the bearer token for HTTP
+    /// File with the bearer token for HTTP, and for the daemon that is watched
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// A setting of librdkafka, such as `security.protocol=ssl`; may be given again

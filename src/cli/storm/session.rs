@@ -46,6 +46,8 @@ struct Session {
     alerts: u64,
     course: Course,
     live: Live,
+    /// When the daemon was last looked at.
+    looked_at: Duration,
 }
 
 /// Plays a storm to its end. What was asked for (target, batches and so on) is for the caller to add to the record.
@@ -59,7 +61,8 @@ pub(super) fn play(storm: Storm) -> Result<Outcome> {
     let mut pacer = Pacer::new(rate, delivery.clock());
     let (openings, schedule) = (Openings::default(), pacer.schedule());
     let (course, live) = (Course::default(), Live::open(alerts));
-    let mut session = Session { delivery, openings, watch, schedule, alerts, course, live };
+    let looked_at = schedule.origin;
+    let mut session = Session { delivery, openings, watch, schedule, alerts, course, live, looked_at };
     let elapsed = std::thread::scope(|scope| {
         let (delivery, openings) = (session.delivery.clone(), session.openings.clone());
         let (flood, pacer) = (&mut flood, &mut pacer);
@@ -90,13 +93,20 @@ impl Session {
     /// Moves the line, and takes a moment if it is time for one.
     fn look(&mut self) {
         let since_start = self.delivery.clock().elapsed().saturating_sub(self.schedule.origin);
-        if self.course.is_due(since_start) {
-            // A look that fails shows itself by a moment that is missing; the last one must succeed.
-            if self.watch.as_mut().is_none_or(|watch| watch.look(&self.openings)) {
-                self.take_moment();
-            }
+        // A look that fails shows itself by a moment that is missing; the last one must succeed.
+        if self.course.is_due(since_start) && (self.watch.is_none() || self.look_at_daemon()) {
+            self.take_moment();
         }
         self.show();
+    }
+
+    /// Asks the daemon; false if it did not answer.
+    fn look_at_daemon(&mut self) -> bool {
+        let is_seen = self.watch.as_mut().is_some_and(|watch| watch.look(&self.openings));
+        if is_seen {
+            self.looked_at = self.delivery.clock().elapsed();
+        }
+        is_seen
     }
 
     fn take_moment(&mut self) {
@@ -121,14 +131,16 @@ impl Session {
     }
 
     fn show(&mut self) {
-        let now = self.delivery.clock().elapsed();
         let score = self.delivery.score();
-        let taken = self.watch.as_ref().map(|watch| watch.reading().fates.counts.received);
-        let done = taken.unwrap_or(score.sent);
+        // What the daemon said is of when it was asked, and is compared with what was due then.
+        let (at, done) = match &self.watch {
+            Some(watch) => (self.looked_at, watch.reading().fates.counts.received),
+            None => (self.delivery.clock().elapsed(), score.sent),
+        };
         self.live.show(&Look {
-            at: now.saturating_sub(self.schedule.origin),
+            at: at.saturating_sub(self.schedule.origin),
             done,
-            behind: self.offered(now).saturating_sub(done),
+            behind: self.offered(at).saturating_sub(done),
             score: &score,
             acknowledged: self.delivery.answers(),
             incident: self.watch.as_ref().map(Watch::alert_to_incident),
@@ -139,9 +151,9 @@ impl Session {
     fn settle(&mut self, truth: &Truth, settle: Duration) -> Result<Option<Found>> {
         let until = self.delivery.clock().elapsed() + settle;
         let sent = self.delivery.score().sent;
-        while let Some(watch) = &mut self.watch {
-            let is_seen = watch.look(&self.openings);
-            let is_through = watch.has_taken(sent);
+        while self.watch.is_some() {
+            let is_seen = self.look_at_daemon();
+            let is_through = self.watch.as_mut().is_some_and(|watch| watch.has_taken(sent));
             let now = self.delivery.clock().elapsed();
             if is_seen && (is_through || self.course.is_due(now.saturating_sub(self.schedule.origin))) {
                 self.take_moment();
