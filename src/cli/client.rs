@@ -34,6 +34,9 @@ pub struct Reach {
     /// File with the certificate authority (PEM) that signed the daemon's certificate, if the system does not know it.
     #[arg(long, value_name = "FILE", env = "TIDEGATE_CA_FILE", global = true)]
     ca_file: Option<PathBuf>,
+    /// The argument that names the address, for messages.
+    #[arg(skip = "--url")]
+    flag: &'static str,
 }
 
 /// A connection to the daemon. Blocking: the commands that ask have nothing else to do.
@@ -42,6 +45,7 @@ pub struct Client {
     http: reqwest::blocking::Client,
     url: Url,
     token: Option<String>,
+    flag: &'static str,
 }
 
 /// What the daemon says of a request that failed.
@@ -57,13 +61,18 @@ struct Refusal {
 pub struct NotFound(pub String);
 
 impl Reach {
+    /// The daemon there, for commands with an argument of their own (`flag`) for it.
+    pub(crate) fn at(url: Url, token_file: Option<PathBuf>, flag: &'static str) -> Self {
+        Self { url, token_file, ca_file: None, flag }
+    }
+
     /// Reads the token and prepares the connection; nothing is sent yet.
     ///
     /// # Errors
     /// When a file cannot be read, or the address is no HTTP address.
     pub fn client(&self) -> anyhow::Result<Client> {
         if !matches!(self.url.scheme(), "http" | "https") || self.url.host_str().is_none() {
-            bail!("--url {}: must be http://HOST:PORT or https://HOST:PORT", self.url);
+            bail!("{} {}: must be http://HOST:PORT or https://HOST:PORT", self.flag, self.url);
         }
         let token = self.token_file.as_ref().map(|file| {
             let text =
@@ -80,7 +89,7 @@ impl Reach {
             builder = builder.add_root_certificate(authority);
         }
         let http = builder.connect_timeout(ANSWER_TIMEOUT).timeout(None).build().context("prepare the HTTP client")?;
-        Ok(Client { http, url: self.url.clone(), token: token.transpose()? })
+        Ok(Client { http, url: self.url.clone(), token: token.transpose()?, flag: self.flag })
     }
 }
 
@@ -98,6 +107,18 @@ impl Client {
     pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<T> {
         let request = self.http.get(self.target(path, query)?).timeout(ANSWER_TIMEOUT);
         self.json(self.send(request)?)
+    }
+
+    /// Asks for text at a path.
+    ///
+    /// # Errors
+    /// As for `get`.
+    pub(crate) fn text(&self, path: &str) -> anyhow::Result<String> {
+        let response = self.send(self.http.get(self.target(path, &[])?).timeout(ANSWER_TIMEOUT))?;
+        let mut text = String::new();
+        let read = response.take(ANSWER_BYTES_MAX).read_to_string(&mut text);
+        read.with_context(|| format!("read the answer of {}", self.url))?;
+        Ok(text)
     }
 
     /// Sends a body to a path and reads the JSON answer.
@@ -178,7 +199,8 @@ impl Client {
         if error.is_connect() {
             return anyhow!(
                 "{url}: nothing answers there ({cause}); is the daemon running (systemctl status tidegate), and is \
-                 this its `listen` address? Another one: --url"
+                 this its `listen` address? Another one: {}",
+                self.flag
             );
         }
         anyhow!("{url}: {cause}")

@@ -13,6 +13,7 @@ pub mod output;
 pub mod replay;
 pub mod run;
 pub mod storm;
+mod svg;
 mod table;
 pub mod tap;
 pub mod terminal;
@@ -52,8 +53,8 @@ enum Command {
     CheckConfig(check_config::CheckConfigArgs),
     /// See it work: a storm of alerts and tickets into a daemon of its own, checked to the unit.
     Demo(demo::DemoArgs),
-    /// Send a seeded flood of alerts with known truth.
-    Storm(storm::StormArgs),
+    /// Send a seeded flood of alerts with known truth, and measure the daemon that takes it.
+    Storm(Box<storm::StormArgs>),
     /// Run a file of alerts through a configuration, outputs off.
     Replay(replay::ReplayArgs),
     /// Create or check the Kafka topics that a configuration needs.

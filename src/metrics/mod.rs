@@ -6,7 +6,7 @@
 
 pub mod catalogue;
 mod memory;
-mod process;
+pub mod process;
 mod text;
 
 use std::collections::BTreeMap;

@@ -24,6 +24,28 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|(name, _, _)| *name)
 }
 
+/// What a process has used so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Time on processors, user and system, seconds.
+    pub cpu_seconds: f64,
+    /// Memory in RAM now.
+    pub rss_bytes: u64,
+    /// The most memory in RAM since it started.
+    pub rss_peak_bytes: u64,
+}
+
+/// What a process of this machine has used so far, this one without a number. Absent if there is no such process.
+#[must_use]
+pub fn usage(pid: Option<u32>) -> Option<Usage> {
+    let folder = pid.map_or_else(|| "/proc/self".to_owned(), |pid| format!("/proc/{pid}"));
+    let (cpu, _) = ticks(&fs::read_to_string(format!("{folder}/stat")).ok()?)?;
+    let status = fs::read_to_string(format!("{folder}/status")).ok()?;
+    let bytes = |key: &str| kilobytes(&status, key).map(|bytes| bytes as u64);
+    let (rss_bytes, rss_peak_bytes) = (bytes("VmRSS:")?, bytes("VmHWM:")?);
+    Some(Usage { cpu_seconds: cpu / TICKS_PER_SECOND, rss_bytes, rss_peak_bytes })
+}
+
 /// Appends the metrics of this process.
 pub(super) fn render(out: &mut String) {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -68,6 +90,16 @@ fn word(text: &str, key: &str, index: usize) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_is_looked_at_by_its_number() {
+        if fs::exists("/proc/self/stat").unwrap_or(false) {
+            let (own, same) = (usage(None), usage(Some(std::process::id())));
+            assert!(own.is_some_and(|own| own.rss_bytes > 0 && own.rss_peak_bytes >= own.rss_bytes), "{own:?}");
+            assert!(same.is_some_and(|same| same.cpu_seconds >= own.unwrap_or_default().cpu_seconds));
+        }
+        assert_eq!(usage(Some(u32::MAX)), None);
+    }
 
     #[test]
     fn fields_are_counted_behind_the_name() {

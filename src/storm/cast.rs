@@ -42,10 +42,10 @@ impl Group {
         }
     }
 
-    /// The labels that make the group.
-    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+    /// The labels that make the group; `suffix` stands behind the cluster's name.
+    pub(crate) fn labels(&self, suffix: &str) -> BTreeMap<String, String> {
         let (key, name) = self.subject();
-        let cluster = CLUSTERS[self.cluster].name.to_owned();
+        let cluster = format!("{}{suffix}", CLUSTERS[self.cluster].name);
         BTreeMap::from([("cluster".to_owned(), cluster), (key.to_owned(), name)])
     }
 }
@@ -224,7 +224,7 @@ mod tests {
         for shape in Shape::ALL {
             for seed in 0..20 {
                 let groups = groups_for(shape, &mut Rng::new(seed, 0), usize::MAX);
-                let names: BTreeSet<_> = groups.iter().map(Group::labels).collect();
+                let names: BTreeSet<_> = groups.iter().map(|group| group.labels("")).collect();
                 assert_eq!(names.len(), groups.len(), "{shape} {seed}");
                 assert!(groups.is_sorted_by_key(|group| group.onset), "{shape} {seed}");
             }
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn tenants_never_repeat() {
-        let names: BTreeSet<_> = (0..5_000).map(|number| tenant(number).labels()).collect();
+        let names: BTreeSet<_> = (0..5_000).map(|number| tenant(number).labels("")).collect();
         assert_eq!(names.len(), 5_000);
     }
 }

@@ -82,9 +82,10 @@ pub(crate) fn compare(truth: &Truth, found: &[FoundIncident]) -> Comparison {
     comparison
 }
 
-/// `cluster/service` or `cluster/alertname`.
+/// The name of a group with these labels: `cluster/service` or `cluster/alertname`.
 /// A service is never called like an alert, so it does not matter under which key the name stands.
-pub(crate) fn group_name(labels: &BTreeMap<String, String>) -> String {
+#[must_use]
+pub fn group_name(labels: &BTreeMap<String, String>) -> String {
     let value = |key: &str| labels.get(key).filter(|value| !value.is_empty());
     let cluster = value("cluster").map_or("", String::as_str);
     let subject = value("service").or_else(|| value("alertname")).or_else(|| value("service|alertname"));

@@ -14,6 +14,8 @@ use crate::storm::tickets;
 #[derive(Debug)]
 pub(crate) struct Line<'a> {
     pub(crate) group: &'a Group,
+    /// Stands behind the name of the cluster.
+    pub(crate) suffix: &'a str,
     pub(crate) face: Face,
     pub(crate) member: u32,
     pub(crate) resolved: bool,
@@ -30,7 +32,7 @@ pub(crate) struct Line<'a> {
 pub(crate) fn write_line(out: &mut Vec<u8>, line: &Line<'_>, rng: &mut Rng, scratch: &mut String) -> Range<usize> {
     out.extend_from_slice(b"{\"labels\":");
     let from = out.len();
-    write_labels(out, line.group, line.face, line.member);
+    write_labels(out, line.group, line.suffix, line.face, line.member);
     let labels = from..out.len();
     match line.face {
         Face::Service(kind, _) | Face::Node(kind, _) => write_measured(out, kind, rng),

@@ -74,6 +74,7 @@ pub struct Flood {
     story_rng: Rng,
     words_rng: Rng,
     ledger: Ledger,
+    suffix: String,
     test_id_prefix: String,
     scratch: String,
 }
@@ -125,6 +126,16 @@ impl Flood {
     /// Prepares the flood; nothing is generated yet.
     #[must_use]
     pub fn new(options: FloodOptions) -> Self {
+        Self::tagged(options, "")
+    }
+
+    /// The same flood in clusters of its own, whose names end with `-` and this tag: so that a receiver which has seen
+    /// the flood before, or others, does not take its alerts for theirs. Without a tag the names stay as they are.
+    ///
+    /// The tag goes into JSON as it is: letters, digits and hyphens.
+    #[must_use]
+    pub fn tagged(options: FloodOptions, tag: &str) -> Self {
+        debug_assert!(tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{tag:?}");
         let options = FloodOptions { rate: options.rate.max(RATE_MIN), ..options };
         let interval = (options.rate * HEARTBEAT_S) as u32;
         let mut story_rng = Rng::new(options.seed, 1);
@@ -141,6 +152,7 @@ impl Flood {
             story_rng,
             words_rng: Rng::new(options.seed, 2),
             ledger: Ledger::default(),
+            suffix: if tag.is_empty() { String::new() } else { format!("-{tag}") },
             test_id_prefix: format!("{}-{:x}-", options.shape, options.seed),
             scratch: String::new(),
             options,
@@ -174,6 +186,7 @@ impl Flood {
         self.ledger.record(group, act, face.severity(), at);
         let line = Line {
             group: &self.groups[group as usize],
+            suffix: &self.suffix,
             face,
             member,
             resolved: act == Act::Resolve,
@@ -190,7 +203,7 @@ impl Flood {
     /// The labels of a true group.
     #[must_use]
     pub fn group_labels(&self, group: u32) -> BTreeMap<String, String> {
-        self.groups[group as usize].labels()
+        self.groups[group as usize].labels(&self.suffix)
     }
 
     /// The name of a true group: `cluster/service` or `cluster/alertname`.
@@ -208,7 +221,7 @@ impl Flood {
     /// The truth about the alerts generated so far.
     #[must_use]
     pub fn truth(&self) -> Truth {
-        let labels = |group: usize| self.groups[group].labels();
+        let labels = |group: usize| self.groups[group].labels(&self.suffix);
         self.ledger.truth(self.options.shape, self.options.seed, labels)
     }
 

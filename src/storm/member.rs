@@ -49,19 +49,26 @@ impl Face {
     }
 }
 
-/// Writes the label object of a member.
-pub(crate) fn write_labels(out: &mut Vec<u8>, group: &Group, face: Face, member: u32) {
+/// Writes the label object of a member; `suffix` stands behind the cluster's name.
+pub(crate) fn write_labels(out: &mut Vec<u8>, group: &Group, suffix: &str, face: Face, member: u32) {
     match face {
-        Face::Service(kind, severity) => write_service_labels(out, group, kind, severity, member),
-        Face::Node(kind, severity) => write_node_labels(out, group, kind, severity, member),
-        Face::Ticket(topic, severity) => write_ticket_labels(out, group, topic, severity, member),
+        Face::Service(kind, severity) => write_service_labels(out, group, suffix, kind, severity, member),
+        Face::Node(kind, severity) => write_node_labels(out, group, suffix, kind, severity, member),
+        Face::Ticket(topic, severity) => write_ticket_labels(out, group, suffix, topic, severity, member),
     }
 }
 
-fn write_service_labels(out: &mut Vec<u8>, group: &Group, kind: &AlertKind, severity: Severity, member: u32) {
+fn write_service_labels(
+    out: &mut Vec<u8>,
+    group: &Group,
+    suffix: &str,
+    kind: &AlertKind,
+    severity: Severity,
+    member: u32,
+) {
     let cluster = &CLUSTERS[group.cluster];
     let service = service_of(group);
-    push(out, &["{\"alertname\":\"", kind.name, "\",\"cluster\":\"", cluster.name, "\",\"instance\":\"10."]);
+    push(out, &["{\"alertname\":\"", kind.name, "\",\"cluster\":\"", cluster.name, suffix, "\",\"instance\":\"10."]);
     push_address(out, mix(u64::from(member) ^ 0xADD4));
     push(out, &[":9102\",\"namespace\":\"", SERVICES[service].namespace, "\",\"pod\":\""]);
     push_service_name(out, group);
@@ -72,9 +79,16 @@ fn write_service_labels(out: &mut Vec<u8>, group: &Group, kind: &AlertKind, seve
     push(out, &["\",\"severity\":\"", severity.name(), "\",\"team\":\"", SERVICES[service].team, "\"}"]);
 }
 
-fn write_node_labels(out: &mut Vec<u8>, group: &Group, kind: &AlertKind, severity: Severity, member: u32) {
+fn write_node_labels(
+    out: &mut Vec<u8>,
+    group: &Group,
+    suffix: &str,
+    kind: &AlertKind,
+    severity: Severity,
+    member: u32,
+) {
     let cluster = &CLUSTERS[group.cluster];
-    push(out, &["{\"alertname\":\"", kind.name, "\",\"cluster\":\"", cluster.name, "\",\"instance\":\"10."]);
+    push(out, &["{\"alertname\":\"", kind.name, "\",\"cluster\":\"", cluster.name, suffix, "\",\"instance\":\"10."]);
     push_address(out, mix(u64::from(member) ^ 0xADD4));
     push(out, &[":9100\",\"job\":\"node\",\"node\":\"worker-"]);
     push_number(out, u64::from(member));
@@ -82,13 +96,16 @@ fn write_node_labels(out: &mut Vec<u8>, group: &Group, kind: &AlertKind, severit
     push(out, &["\",\"team\":\"platform\"}"]);
 }
 
-fn write_ticket_labels(out: &mut Vec<u8>, group: &Group, topic: &Topic, severity: Severity, member: u32) {
+fn write_ticket_labels(out: &mut Vec<u8>, group: &Group, suffix: &str, topic: &Topic, severity: Severity, member: u32) {
     let cluster = &CLUSTERS[group.cluster];
     let service = service_of(group);
     push(out, &["{\"account\":\"acct-"]);
     push_number(out, 100_000 + u64::from(member));
     let channel = CHANNELS[mix(u64::from(member)) as usize % CHANNELS.len()];
-    push(out, &["\",\"alertname\":\"CustomerTicket\",\"channel\":\"", channel, "\",\"cluster\":\"", cluster.name]);
+    push(
+        out,
+        &["\",\"alertname\":\"CustomerTicket\",\"channel\":\"", channel, "\",\"cluster\":\"", cluster.name, suffix],
+    );
     push(out, &["\",\"region\":\"", cluster.region, "\",\"service\":\"", SERVICES[service].name]);
     push(
         out,
@@ -166,7 +183,7 @@ mod tests {
 
     fn labels(group: &Group, member: u32) -> String {
         let mut out = Vec::new();
-        write_labels(&mut out, group, Face::of(group, member), member);
+        write_labels(&mut out, group, "", Face::of(group, member), member);
         String::from_utf8(out).unwrap()
     }
 
@@ -189,7 +206,7 @@ mod tests {
                 let text = labels(&group, member);
                 let parsed: BTreeMap<String, String> = serde_json::from_str(&text).unwrap();
                 assert_eq!(serde_json::to_string(&parsed).unwrap(), text);
-                for (key, value) in group.labels() {
+                for (key, value) in group.labels("") {
                     assert_eq!(parsed[&key], value);
                 }
             }

@@ -27,7 +27,7 @@ mod tests;
 mod tickets;
 mod truth;
 
-pub use compare::{Comparison, Difference};
+pub use compare::{Comparison, Difference, group_name};
 pub use flood::{AlertTruth, Flood, FloodOptions, StormAlert};
 pub use found::FoundIncident;
 pub use shape::{Shape, UnknownShape};

@@ -253,3 +253,23 @@ fn the_truth_reads_back_from_its_json() {
     let text = serde_json::to_string(&truth).unwrap();
     assert_eq!(serde_json::from_str::<Truth>(&text).unwrap(), truth);
 }
+
+#[test]
+fn a_tag_changes_the_clusters_and_nothing_else() {
+    for shape in Shape::ALL {
+        let (plain, truth) = run(options(shape, 400, 100.0));
+        let mut flood = Flood::tagged(options(shape, 400, 100.0), "k3");
+        let tagged: Vec<Vec<u8>> = flood.by_ref().map(|alert| alert.json).collect();
+        let untagged = |line: &Vec<u8>| {
+            let mut value: serde_json::Value = serde_json::from_slice(line).unwrap();
+            let cluster = value["labels"]["cluster"].as_str().unwrap().strip_suffix("-k3").unwrap().to_owned();
+            value["labels"]["cluster"] = cluster.into();
+            value
+        };
+        let parsed = |line: &Vec<u8>| serde_json::from_slice::<serde_json::Value>(line).unwrap();
+        assert!(tagged.iter().map(untagged).eq(plain.iter().map(parsed)), "{shape}");
+        assert_ne!(flood.truth(), truth);
+        assert!(flood.truth().groups.iter().all(|group| group.labels["cluster"].ends_with("-k3")), "{shape}");
+        assert!(flood.group_name(0).contains("-k3/"));
+    }
+}

@@ -11,6 +11,7 @@ mod messages;
 mod requeue;
 mod sink;
 mod source;
+mod storm;
 mod topics;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         sink::TESTS.as_slice(),
         topics::TESTS.as_slice(),
         &end_to_end::TESTS,
+        &storm::TESTS,
         &dlq::TESTS,
         &doctor::TESTS,
         &requeue::TESTS,

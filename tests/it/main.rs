@@ -28,6 +28,7 @@ mod reload;
 mod requeue;
 mod schema;
 mod shutdown;
+mod storm;
 mod systemd;
 mod tap;
 mod tidy;

@@ -59,6 +59,11 @@ impl Program {
         Self { child, address }
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where it listens, as commands take it.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)

@@ -1,19 +1,15 @@
 //! The flood while it runs: two moving lines on a terminal, a few plain ones elsewhere.
 
-use std::collections::VecDeque;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::cli::demo::fates::Fates;
 use crate::cli::demo::scene::Plan;
-use crate::cli::storm::Latency;
+use crate::cli::storm::{Fates, Quantiles, Rate, short};
 use crate::pipeline::outcome::Outcome;
 
-/// The rate is that of the last two seconds: it moves, but does not jitter.
-const RATE_OVER: Duration = Duration::from_secs(2);
 /// Without a terminal a line is written at each of so many parts of the flood.
 const PLAIN_LINES: u64 = 4;
 
@@ -24,7 +20,7 @@ pub(super) struct Look {
     pub(super) at: Duration,
     pub(super) sent: u64,
     pub(super) fates: Fates,
-    pub(super) latency: Latency,
+    pub(super) latency: Quantiles,
 }
 
 /// The display, on standard error.
@@ -44,10 +40,6 @@ pub(super) struct Live {
 struct Plain {
     written: u64,
 }
-
-/// Alerts per second over the last looks.
-#[derive(Debug, Default)]
-struct Rate(VecDeque<(Duration, u64)>);
 
 impl Live {
     pub(super) fn open(plan: &Plan, url: &str) -> Result<Self> {
@@ -110,37 +102,15 @@ impl Drop for Live {
     }
 }
 
-impl Rate {
-    fn of(&mut self, at: Duration, sent: u64) -> u64 {
-        self.0.push_back((at, sent));
-        while self.0.len() > 2 && self.0.front().is_some_and(|(then, _)| at.saturating_sub(*then) > RATE_OVER) {
-            self.0.pop_front();
-        }
-        let (since, before) = self.0.front().filter(|_| self.0.len() > 1).copied().unwrap_or_default();
-        let seconds = at.saturating_sub(since).as_secs_f64();
-        if seconds > 0.0 { (sent.saturating_sub(before) as f64 / seconds) as u64 } else { 0 }
-    }
-}
-
 fn numbers(look: &Look) -> String {
     let Look { fates, latency, .. } = look;
     let folded = 100.0 * fates.of(Outcome::Folded) as f64 / fates.counts.received.max(1) as f64;
     format!(
         "folded {folded:.1} %   incidents {}   durable in {} (p50), {} (p99)",
         HumanCount(fates.of(Outcome::Opened)),
-        short(latency.p50),
-        short(latency.p99),
+        short(latency.p50_ms),
+        short(latency.p99_ms),
     )
-}
-
-/// `3.1 ms`, `250 ms`, `1.2 s`: two figures are enough to look at.
-pub(super) fn short(time: Duration) -> String {
-    let ms = time.as_secs_f64() * 1_000.0;
-    match ms {
-        ..9.95 => format!("{ms:.1} ms"),
-        ..999.5 => format!("{ms:.0} ms"),
-        _ => format!("{:.1} s", ms / 1_000.0),
-    }
 }
 
 fn style(template: &str) -> Result<ProgressStyle> {
@@ -150,26 +120,4 @@ fn style(template: &str) -> Result<ProgressStyle> {
 fn write_plain(line: &str) {
     // Standard error that cannot be written leaves nobody to tell.
     let _ = writeln!(anstream::stderr().lock(), "{line}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_is_that_of_the_last_seconds() {
-        let mut rate = Rate::default();
-        let looks = [(1_000, 500), (2_000, 1_000), (3_000, 1_000), (4_000, 1_000), (5_000, 3_000)];
-        let rates = looks.map(|(ms, sent)| rate.of(Duration::from_millis(ms), sent));
-        assert_eq!(rates, [500, 500, 250, 0, 1_000]);
-    }
-
-    #[test]
-    fn times_are_short() {
-        for (us, text) in
-            [(0, "0.0 ms"), (3_140, "3.1 ms"), (9_970, "10 ms"), (249_600, "250 ms"), (1_230_000, "1.2 s")]
-        {
-            assert_eq!(short(Duration::from_micros(us)), text);
-        }
-    }
 }

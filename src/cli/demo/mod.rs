@@ -6,8 +6,6 @@
 //!                    └─ metrics ──HTTP──► live display
 //! ```
 
-mod fates;
-mod gate;
 mod history;
 mod live;
 mod report;

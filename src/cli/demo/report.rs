@@ -8,9 +8,9 @@ use std::path::Path;
 use anstyle::{AnsiColor, Color, Style};
 use indicatif::HumanCount;
 
-use crate::cli::demo::live::short;
 use crate::cli::demo::scene::{Plan, Seen};
 use crate::cli::demo::verdict::Verdict;
+use crate::cli::storm::short;
 use crate::cli::terminal::excerpt;
 use crate::model::{Severity, Status};
 use crate::pipeline::outcome::Outcome;
@@ -69,12 +69,12 @@ impl Telling<'_> {
             "\n {BOLD}{alerts} alerts → {incidents} incidents{BOLD:#}   {} : 1   {DIM}{shape}, seed {seed}{DIM:#}",
             HumanCount(ratio)
         )?;
-        let (p50, p99) = (short(latency.p50), short(latency.p99));
+        let (p50, p99) = (short(latency.p50_ms), short(latency.p99_ms));
         let (rate, events) = (HumanCount(rate as u64), HumanCount(fates.events));
         writeln!(
             out,
             " {} · {rate} alerts/s · durable in {p50} (p50), {p99} (p99) · {events} events\n",
-            short(*sending)
+            short(sending.as_secs_f64() * 1_000.0)
         )
     }
 

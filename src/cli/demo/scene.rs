@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use reqwest::Url;
 use tokio::runtime::Runtime;
 
 use crate::app::daemon::Daemon;
-use crate::cli::demo::fates::Fates;
-use crate::cli::demo::gate::Gate;
 use crate::cli::demo::history::History;
 use crate::cli::demo::live::{Live, Look};
-use crate::cli::storm::{Connections, Delivery, HttpOptions, LIVE_FLOOD_RATE, Latency, Pacer, Score, send};
+use crate::cli::storm::{
+    Connections, Delivery, Fates, Gate, HttpOptions, LIVE_FLOOD_RATE, Openings, Pacer, Quantiles, Score, send,
+};
 use crate::control::config::{Config, Overrides, Surroundings};
 use crate::model::IncidentEvent;
 use crate::model::time::{Clock as _, Stopwatch, SystemClock};
@@ -37,6 +38,8 @@ const ASYNC_THREADS: usize = 2;
 /// As a busy fleet sends: some senders, none of them with very large requests.
 const CONNECTIONS: u32 = 4;
 const BATCH: u32 = 100;
+/// Batches fill at once where nothing is paced.
+const LINGER: Duration = Duration::ZERO;
 /// A daemon in the same process that does not answer for this long will not.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the display moves, and how often the daemon is asked for its numbers.
@@ -61,7 +64,7 @@ pub(super) struct Seen {
     pub(super) found: Vec<FoundIncident>,
     pub(super) fates: Fates,
     pub(super) score: Score,
-    pub(super) latency: Latency,
+    pub(super) latency: Quantiles,
     /// How long it took to send the flood and have all of it durable.
     pub(super) sending: Duration,
 }
@@ -69,6 +72,8 @@ pub(super) struct Seen {
 /// A running demo.
 pub(super) struct Scene {
     gate: Gate,
+    /// The door for alerts.
+    intake: Url,
     delivery: Delivery,
     interrupted: Arc<AtomicBool>,
 }
@@ -90,9 +95,12 @@ impl Scene {
             let _inside = runtime.enter();
             Daemon::start(loaded.config, overrides)?
         };
+        let at = Url::parse(&format!("http://{}", daemon.address())).context("make the daemon's URL")?;
+        let intake = at.join("/api/v1/alerts").context("make the URL of its door")?;
         let scene = Self {
-            gate: Gate::at(daemon.address())?,
-            delivery: Delivery::hidden(),
+            intake,
+            gate: Gate::at(at, None, None)?,
+            delivery: Delivery::default(),
             interrupted: Arc::new(AtomicBool::new(false)),
         };
         scene.heed_interrupt(&runtime);
@@ -128,26 +136,35 @@ impl Scene {
             rate: LIVE_FLOOD_RATE,
             received_at: false,
         });
-        let mut live = Live::open(plan, self.gate.intake().as_str())?;
+        let mut live = Live::open(plan, self.intake.as_str())?;
         let sending = self.send_and_show(&mut flood, &mut live)?;
         let score = self.delivery.score();
         let truth = flood.truth();
         live.say(&format!("{} incidents: waiting for their last counts", truth.groups.len()));
         let incidents = self.at_rest(score.sent)?;
         drop(live);
-        let (fates, latency) = (self.gate.fates()?, self.delivery.latency());
+        let (fates, latency) = (self.gate.reading()?.fates, self.delivery.answers());
         Ok((incidents, Seen { truth, found: Vec::new(), fates, score, latency, sending }))
     }
 
     /// Sends on a thread of its own, and shows meanwhile how far it is.
     fn send_and_show(&self, flood: &mut Flood, live: &mut Live) -> Result<Duration> {
-        let url = self.gate.intake();
-        let options = HttpOptions { url, batch: BATCH, connections: CONNECTIONS, patience: PATIENCE, token: None };
+        let url = self.intake.clone();
+        let options = HttpOptions {
+            url,
+            batch: BATCH,
+            connections: CONNECTIONS,
+            patience: PATIENCE,
+            linger: LINGER,
+            is_paced: false,
+            token: None,
+        };
         let outlet = Connections::open(options, &self.delivery)?;
+        let (mut pacer, openings) = (Pacer::new(0.0, self.delivery.clock()), Openings::default());
         let watch = Stopwatch::start();
         std::thread::scope(|scope| {
             let sender = std::thread::Builder::new().name("storm".to_owned()).spawn_scoped(scope, || {
-                let sent = send(flood, Box::new(outlet), &mut Pacer::new(0.0), &self.delivery);
+                let sent = send(flood, Box::new(outlet), &mut pacer, &self.delivery, &openings);
                 sent.map(|()| watch.elapsed())
             });
             let sender = sender.context("start a thread")?;
@@ -157,11 +174,11 @@ impl Scene {
                 std::thread::sleep(FRAME);
                 if asked.elapsed() >= ASK_EVERY {
                     // A scrape that fails shows itself by a display that stands still; the last one must succeed.
-                    fates = self.gate.fates().unwrap_or(fates);
+                    fates = self.gate.reading().map_or(fates, |reading| reading.fates);
                     asked = Stopwatch::start();
                 }
                 let sent = self.delivery.score().sent;
-                live.show(&Look { at: watch.elapsed(), sent, fates, latency: self.delivery.latency() });
+                live.show(&Look { at: watch.elapsed(), sent, fates, latency: self.delivery.answers() });
             }
             sender.join().unwrap_or_else(|_| bail!("the sending thread has failed"))
         })
@@ -174,7 +191,7 @@ impl Scene {
             if self.interrupted.load(Ordering::Relaxed) {
                 bail!("interrupted");
             }
-            let incidents = self.gate.incidents()?;
+            let incidents = self.gate.incidents(None)?;
             let told: u64 = incidents.iter().map(|event| event.counts.alerts).sum();
             if told >= sent || watch.elapsed() >= REST_MAX {
                 return Ok(incidents);

@@ -27,8 +27,8 @@ pub(super) fn of(telling: &Telling<'_>) -> Value {
         "incidents_expected": seen.truth.groups.len(),
         "events": seen.fates.events,
         "seconds": seen.sending.as_secs_f64(),
-        "durable_p50_ms": seen.latency.p50.as_secs_f64() * 1_000.0,
-        "durable_p99_ms": seen.latency.p99.as_secs_f64() * 1_000.0,
+        "durable_p50_ms": seen.latency.p50_ms,
+        "durable_p99_ms": seen.latency.p99_ms,
         "kept": telling.kept,
     })
 }

@@ -52,8 +52,7 @@ impl Verdict {
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests {
     use super::*;
-    use crate::cli::demo::fates::Fates;
-    use crate::cli::storm::{Latency, Score};
+    use crate::cli::storm::{Fates, Quantiles, Score};
     use crate::pipeline::outcome::Outcome;
     use crate::storm::{Flood, FloodOptions, FoundIncident, Truth};
     use std::time::Duration;
@@ -81,7 +80,7 @@ pub(super) mod tests {
             found: found.collect(),
             fates,
             score: Score { sent: truth.alerts, ..Score::default() },
-            latency: Latency { p50: Duration::from_micros(3_140), p99: Duration::from_micros(9_210) },
+            latency: Quantiles { p50_ms: 3.1, p99_ms: 9.21, ..Quantiles::default() },
             sending: Duration::from_millis(500),
             truth,
         }

@@ -56,7 +56,10 @@ pub(super) fn exit_status(subcommand: &str) -> Option<Section> {
         ],
         "check-config" => &[("0", "The file can be used."), ("1", "It has faults.")],
         "demo" => &[("0", "The incidents agree with the truth of the storm."), ("1", "They do not, or it failed.")],
-        "storm" => &[("0", "All alerts arrived."), ("1", "Not all of them, or it failed.")],
+        "storm" => &[
+            ("0", "All alerts arrived; with --watch, the daemon took all and its incidents are exact."),
+            ("1", "Not so, or it failed."),
+        ],
         "topics" => &[
             ("0", "All is well."),
             ("1", "Something is wrong with a topic, or the cluster does not answer."),

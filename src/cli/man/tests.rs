@@ -81,7 +81,7 @@ fn the_help_of_the_program() {
       check-config  Read a configuration and name every fault in it
       demo          See it work: a storm of alerts and tickets into a daemon of its own, checked to the
                     unit
-      storm         Send a seeded flood of alerts with known truth
+      storm         Send a seeded flood of alerts with known truth, and measure the daemon that takes it
       replay        Run a file of alerts through a configuration, outputs off
       topics        Create or check the Kafka topics that a configuration needs
       incident      Look at incidents, and resolve one

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::cli::replay::flags::{self, FLAG, Flag, Placed};
+use crate::cli::replay::look::SHEET;
 use crate::cli::replay::scene::{Group, Incident, Lane, Mark, Scene, Span, Window, end_words};
-use crate::cli::replay::svg::{Anchor, Svg};
 use crate::cli::replay::ticks::{clock, rounded, step_of};
+use crate::cli::svg::{Anchor, Svg};
 use crate::control::config::duration::show;
 use crate::model::incident::{EventKind, EventReason};
 use crate::model::time::{Millis, Timestamp};
@@ -78,7 +79,7 @@ pub(super) fn draw(scene: &Scene, head: &Head) -> String {
     let description = "Lanes are different alerts, bars and their tinted lanes are incidents, flags are incident events; \
                        time runs to the right.";
     let description = format!("{}. {}. {description}", head.settings.join(", "), head.result);
-    canvas.svg.finish((WIDTH, height), &head.title, &description)
+    canvas.svg.finish((WIDTH, height), &SHEET, &head.title, &description)
 }
 
 /// Settings in lines.

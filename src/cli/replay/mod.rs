@@ -5,10 +5,10 @@
 
 mod draw;
 mod flags;
+mod look;
 mod person;
 mod picture;
 mod scene;
-mod svg;
 mod ticks;
 
 use std::collections::BTreeMap;

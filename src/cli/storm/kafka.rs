@@ -9,12 +9,29 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
-use crate::cli::storm::outlet::{Delivery, Outlet, Parcel};
+use crate::cli::storm::delivery::Delivery;
+use crate::cli::storm::outlet::{Outlet, Parcel};
 
 /// How often answers are taken while alerts go out.
 const POLL_EVERY: u32 = 512;
 /// How long a full queue is waited for at a time.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(20);
+/// Records that may wait in the client, within its bound of 1 GiB: seconds of a paced flood. Then the generator waits;
+/// what was due meanwhile keeps its due time.
+const WAITING_MAX: &str = "1000000";
+
+/// Where and how to send.
+pub(crate) struct KafkaOptions<'a> {
+    /// As librdkafka takes them.
+    pub(crate) brokers: &'a str,
+    pub(crate) topic: &'a str,
+    /// Win over the settings made here.
+    pub(crate) settings: &'a [(String, String)],
+    /// After this long a record is given up.
+    pub(crate) patience: Duration,
+    /// How long a record may wait for others to fill its batch.
+    pub(crate) linger: Duration,
+}
 
 /// Sends records.
 pub(crate) struct Producer {
@@ -33,25 +50,24 @@ struct Answers {
 impl ClientContext for Answers {}
 
 impl ProducerContext for Answers {
-    type DeliveryOpaque = ();
+    /// When the record was due, microseconds; `usize::MAX` where nothing is.
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, due: usize) {
         match result {
-            Ok(_) => self.delivery.sent(1),
+            Ok(_) => {
+                let due = Some(due).filter(|due| *due != usize::MAX).map(|due| Duration::from_micros(due as u64));
+                self.delivery.answered(due);
+                self.delivery.sent(1);
+            }
             Err((error, _)) => self.delivery.failed(1, error),
         }
     }
 }
 
 impl Producer {
-    /// `options` win over the settings made here.
-    pub(crate) fn open(
-        brokers: &str,
-        topic: &str,
-        options: &[(String, String)],
-        patience: Duration,
-        delivery: &Delivery,
-    ) -> Result<Self> {
+    pub(crate) fn open(options: &KafkaOptions<'_>, delivery: &Delivery) -> Result<Self> {
+        let KafkaOptions { brokers, topic, settings, patience, linger } = *options;
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", brokers)
@@ -60,9 +76,10 @@ impl Producer {
             // A retry must neither double an alert nor overtake one of its group.
             .set("enable.idempotence", "true")
             .set("compression.type", "lz4")
-            .set("linger.ms", "20")
+            .set("linger.ms", linger.as_millis().to_string())
+            .set("queue.buffering.max.messages", WAITING_MAX)
             .set("message.timeout.ms", patience.as_millis().max(1).to_string());
-        for (key, value) in options {
+        for (key, value) in settings {
             config.set(key, value);
         }
         let answers = Answers { delivery: delivery.clone() };
@@ -71,9 +88,21 @@ impl Producer {
     }
 }
 
+impl Producer {
+    fn take_answers(&mut self) -> Result<()> {
+        self.unpolled = 0;
+        self.producer.poll(Duration::ZERO);
+        if let Some((code, reason)) = self.producer.client().fatal_error() {
+            bail!("the producer cannot go on: {code}: {reason}");
+        }
+        Ok(())
+    }
+}
+
 impl Outlet for Producer {
     fn push(&mut self, parcel: Parcel<'_>) -> Result<()> {
-        let mut record = BaseRecord::to(&self.topic).key(parcel.key).payload(parcel.json);
+        let due = parcel.due.map_or(usize::MAX, |due| due.as_micros() as usize);
+        let mut record = BaseRecord::with_opaque_to(&self.topic, due).key(parcel.key).payload(parcel.json);
         loop {
             match self.producer.send(record) {
                 Ok(()) => break,
@@ -90,19 +119,14 @@ impl Outlet for Producer {
         }
         self.unpolled += 1;
         if self.unpolled >= POLL_EVERY {
-            self.flush()?;
+            self.take_answers()?;
         }
         Ok(())
     }
 
     /// The client sends by itself; only the answers have to be taken.
-    fn flush(&mut self) -> Result<()> {
-        self.unpolled = 0;
-        self.producer.poll(Duration::ZERO);
-        if let Some((code, reason)) = self.producer.client().fatal_error() {
-            bail!("the producer cannot go on: {code}: {reason}");
-        }
-        Ok(())
+    fn flush(&mut self, _now: Duration) -> Result<()> {
+        self.take_answers()
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

@@ -14,7 +14,9 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use serde_json::Value;
 
 use super::*;
+use crate::model::Timestamp;
 use crate::model::time::Stopwatch;
+use crate::storm::{FloodOptions, Shape};
 
 #[derive(Parser)]
 struct Line {
@@ -79,16 +81,23 @@ fn answer(mut stream: &TcpStream, status: &str, body: &str) {
 
 /// Sends the flood as `run` does, and returns the score instead of printing it.
 fn storm(args: &StormArgs) -> (Score, Truth) {
-    let mut flood = Flood::new(flood_options(args));
-    let delivery = Delivery::new(u64::from(args.alerts));
+    let (delivery, truth, _) = storm_in_full(args);
+    (delivery.score(), truth)
+}
+
+fn storm_in_full(args: &StormArgs) -> (Delivery, Truth, Vec<(String, Duration)>) {
+    let mut flood = Flood::new(args.flood_options());
+    let delivery = Delivery::default();
     let outlet = open(args, &delivery).unwrap();
-    send(&mut flood, outlet, &mut Pacer::new(args.rate), &delivery).unwrap();
-    (delivery.close(), flood.truth())
+    let mut pacer = Pacer::new(args.rate, delivery.clock());
+    let openings = Openings::default();
+    send(&mut flood, outlet, &mut pacer, &delivery, &openings).unwrap();
+    (delivery, flood.truth(), openings.take())
 }
 
 #[test]
 fn the_defaults_are_a_ticket_storm_as_fast_as_possible() {
-    let options = flood_options(&args("--to - --start 2026-01-02T03:04:05Z"));
+    let options = args("--to - --start 2026-01-02T03:04:05Z").flood_options();
     let expected = FloodOptions {
         shape: Shape::TicketStorm,
         seed: 1,
@@ -98,9 +107,9 @@ fn the_defaults_are_a_ticket_storm_as_fast_as_possible() {
         received_at: true,
     };
     assert_eq!(options, expected);
-    let live = flood_options(&args("--to http://127.0.0.1:1 --rate 50"));
+    let live = args("--to http://127.0.0.1:1 --rate 50").flood_options();
     assert_eq!((live.rate, live.received_at), (50.0, false));
-    assert!(flood_options(&args("--to http://127.0.0.1:1 --keep-times")).received_at);
+    assert!(args("--to http://127.0.0.1:1 --keep-times").flood_options().received_at);
 }
 
 #[test]
@@ -134,6 +143,27 @@ fn http_batches_hold_every_alert_once_and_a_503_is_sent_again() {
         receiver.join().unwrap().iter().map(|body| serde_json::from_slice::<Vec<Value>>(body).unwrap().len()).collect();
     assert_eq!(sizes, [100, 100, 50]);
     assert_eq!(score, Score { sent: 250, retries: 2, doubtful: 200, ..Score::default() });
+}
+
+#[test]
+fn a_paced_flood_keeps_its_due_times() {
+    let (url, receiver) = receive(0, "200 OK");
+    let line = format!("--to {url} --alerts 300 --rate 2000 --batch 100 --connections 1 --shape all-distinct");
+    let (delivery, truth, openings) = storm_in_full(&args(&line));
+    let sizes: Vec<usize> =
+        receiver.join().unwrap().iter().map(|body| serde_json::from_slice::<Vec<Value>>(body).unwrap().len()).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), 300);
+    assert_eq!((delivery.answers().count, delivery.lateness().count, delivery.n_made()), (300, 300, 300));
+    assert!(delivery.answers().max_ms >= delivery.answers().p50_ms && delivery.answers().p50_ms > 0.0);
+    // Each group with the time at which its first alert was due, 0.5 ms from one to the next.
+    let origin = openings[0].1;
+    let dues: BTreeMap<String, Duration> = openings.into_iter().collect();
+    assert_eq!(dues.len(), truth.groups.len());
+    for group in &truth.groups {
+        let number = (group.first - truth.groups[0].first).0 as f64 * 2.0;
+        let apart = (dues[&group.name()] - origin).as_secs_f64() * 2_000.0 - number;
+        assert!((-0.1..2.1).contains(&apart), "{number} {apart}: flood times are cut to milliseconds");
+    }
 }
 
 #[test]

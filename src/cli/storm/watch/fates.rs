@@ -5,16 +5,16 @@ use crate::pipeline::outcome::{Outcome, SourceCounts};
 
 /// The numbers of one scrape, added up over the sources.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Fates {
+pub(crate) struct Fates {
     /// The two sides of the conservation law.
-    pub(super) counts: SourceCounts,
+    pub(crate) counts: SourceCounts,
     /// Incident events made durable.
-    pub(super) events: u64,
+    pub(crate) events: u64,
 }
 
 impl Fates {
     /// Reads Prometheus' text format; what it does not know it passes over.
-    pub(super) fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let name_of = |metric: Metric| metric.definition().name;
         let mut fates = Self::default();
         for (name, labels, value) in text.lines().filter_map(sample) {
@@ -34,8 +34,20 @@ impl Fates {
         fates
     }
 
+    /// What happened since an earlier look; a total that is smaller now began anew and counts as a whole.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let grown = |now: u64, then: u64| if now >= then { now - then } else { now };
+        let mut since = Self { events: grown(self.events, before.events), ..Self::default() };
+        since.counts.received = grown(self.counts.received, before.counts.received);
+        since.counts.held = self.counts.held - before.counts.held;
+        for outcome in Outcome::ALL {
+            since.counts.count(outcome, grown(self.of(outcome), before.of(outcome)));
+        }
+        since
+    }
+
     /// How many alerts had this outcome.
-    pub(super) fn of(&self, outcome: Outcome) -> u64 {
+    pub(crate) fn of(&self, outcome: Outcome) -> u64 {
         self.counts.outcomes.get(outcome as usize).copied().unwrap_or(0)
     }
 }
@@ -67,5 +79,11 @@ mod tests {
         assert_eq!((fates.counts.received, fates.of(Outcome::Opened), fates.of(Outcome::Folded)), (20, 2, 14));
         assert_eq!((fates.counts.held, fates.events), (4, 5));
         assert!(fates.counts.is_conserved());
+        metrics.add(Metric::AlertsReceived, &["http"], 5);
+        metrics.add(Metric::AlertsOutcome, &["http", "folded"], 6);
+        metrics.set(Metric::AlertsHeld, &["http"], 1.0);
+        let since = Fates::read(&metrics.render()).since(&fates);
+        assert_eq!((since.counts.received, since.of(Outcome::Folded), since.counts.held), (5, 6, -1));
+        assert!(since.counts.is_conserved());
     }
 }
