@@ -18,10 +18,10 @@ use crate::measure::Meter;
 
 /// Messages taken at once.
 const BATCH: usize = 1_024;
-/// How long one call waits for the first of them.
-const WAIT_MS: i32 = 1_000;
+/// How long one call waits for a full batch; at the end of the topic it will not come.
+const WAIT_MS: i32 = 2;
 /// Calls without a message until the run is given up.
-const PATIENCE: u32 = 30;
+const PATIENCE: u32 = 10_000;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

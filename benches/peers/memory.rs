@@ -151,7 +151,8 @@ fn inline(start: Start, options: &Arc<Options>, batches: Vec<Batch>) -> Result<F
 struct Acknowledging {
     found: Found,
     n_records: u64,
-    done: Sender<Found>,
+    /// Told once; epochs of ticks may follow.
+    done: Option<Sender<Found>>,
 }
 
 impl EpochSink for Acknowledging {
@@ -161,9 +162,11 @@ impl EpochSink for Acknowledging {
 
     fn commit(&mut self, epoch: &Epoch) -> Result<Committed, CommitError> {
         self.found.add(epoch);
-        if self.found.records == self.n_records {
+        if self.found.records == self.n_records
+            && let Some(done) = self.done.take()
+        {
             let found = std::mem::take(&mut self.found);
-            self.done.send(found).map_err(|_| CommitError::Fatal("nobody waits for the end".to_owned()))?;
+            done.send(found).map_err(|_| CommitError::Fatal("nobody waits for the end".to_owned()))?;
         }
         Ok(Committed { epoch: epoch.number })
     }
@@ -181,11 +184,10 @@ impl EpochSink for Acknowledging {
 
 fn threaded(start_from: Start, batches: Vec<Batch>, n_records: u64) -> Result<Found> {
     let (sender, input) = bounded(BATCHES_WAITING);
-    // One place more than the one message that is waited for: after it the sink still gets the epochs of ticks.
-    let (done, found) = bounded(2);
+    let (done, found) = bounded(1);
     let outside = Outside {
         inputs: vec![input],
-        sink: Box::new(Acknowledging { found: Found::default(), n_records, done }),
+        sink: Box::new(Acknowledging { found: Found::default(), n_records, done: Some(done) }),
         clock: Arc::new(SystemClock),
         on_commit: Box::new(|_, _| {}),
         refusing: Arc::default(),

@@ -73,14 +73,14 @@ public final class FlinkPeer {
                 FROM alerts""");
         tables.executeSql("""
                 CREATE TEMPORARY VIEW folded AS
-                SELECT fp, cluster, service, window_time AS at, COUNT(*) AS alerts,
+                SELECT fp, cluster, service, window_time AS seen, COUNT(*) AS alerts,
                        COUNT(*) FILTER (WHERE `status` = 'resolved') AS resolved
                 FROM TABLE(TUMBLE(TABLE identified, DESCRIPTOR(ts), INTERVAL '1' SECOND))
                 GROUP BY fp, cluster, service, window_start, window_end, window_time""");
         tables.executeSql("""
                 INSERT INTO incidents
                 SELECT cluster, service, window_start, window_end, SUM(alerts), COUNT(DISTINCT fp), SUM(resolved)
-                FROM TABLE(SESSION(TABLE folded PARTITION BY (cluster, service), DESCRIPTOR(at), INTERVAL '5' MINUTES))
+                FROM TABLE(SESSION(TABLE folded PARTITION BY (cluster, service), DESCRIPTOR(seen), INTERVAL '5' MINUTES))
                 GROUP BY cluster, service, window_start, window_end""").await();
         report();
         System.exit(0);

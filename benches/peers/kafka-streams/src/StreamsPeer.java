@@ -2,8 +2,9 @@
 // Kafka to Kafka, exactly_once_v2. Prints one JSON object when every alert that was in the input topic at the start is in
 // a committed session and the input offsets are committed.
 //
-// In the peer's favour: a fingerprint belongs to one group, so one repartition serves both keys; repeats are folded before
-// the sessions and flushed once a second; stores are in memory and cached.
+// In the peer's favour: a fingerprint belongs to one group, so one repartition serves both keys; what is new and what repeats
+// is summed up per group before the sessions and passed on every 100 ms; stores are in memory, and cached but for the
+// sessions (a cached session store walks over every border a session has had since the last commit).
 //
 // StreamsPeer BOOTSTRAP INPUT OUTPUT NAME THREADS COMMIT_MS STATE_DIR
 
@@ -97,19 +98,19 @@ public final class StreamsPeer {
         builder.addStateStore(Stores.keyValueStoreBuilder(
                 Stores.inMemoryKeyValueStore("dedup"), Serdes.ByteBuffer(), Serdes.ByteArray()).withCachingEnabled());
         builder.addStateStore(Stores.keyValueStoreBuilder(
-                Stores.inMemoryKeyValueStore("repeats"), Serdes.String(), Serdes.Long()).withCachingEnabled());
+                Stores.inMemoryKeyValueStore("pending"), Serdes.String(), Serdes.ByteArray()).withCachingEnabled());
         builder.stream(input, Consumed.with(Serdes.ByteArray(), Serdes.ByteArray()))
                 .mapValues(StreamsPeer::parse)
                 .filter((key, seen) -> seen != null)
                 .map((key, seen) -> new org.apache.kafka.streams.KeyValue<>(seen.group(), seen.bytes()))
                 .repartition(Repartitioned.<String, byte[]>as("by-group").withKeySerde(Serdes.String())
                         .withValueSerde(Serdes.ByteArray()))
-                .processValues(Dedup::new, "dedup", "repeats")
+                .processValues(Dedup::new, "dedup", "pending")
                 .groupByKey(Grouped.with(Serdes.String(), Serdes.ByteArray()))
                 .windowedBy(SessionWindows.ofInactivityGapAndGrace(Duration.ofMinutes(5), Duration.ofHours(24)))
                 .aggregate(() -> new byte[24], (group, folded, sum) -> count(folded, sum), (group, a, b) -> add(a, b),
                         Materialized.<String, byte[]>as(Stores.inMemorySessionStore("sessions", Duration.ofHours(25)))
-                                .withKeySerde(Serdes.String()).withValueSerde(Serdes.ByteArray()).withCachingEnabled())
+                                .withKeySerde(Serdes.String()).withValueSerde(Serdes.ByteArray()).withCachingDisabled())
                 .toStream()
                 .filter((window, sum) -> sum != null)
                 .map((window, sum) -> new org.apache.kafka.streams.KeyValue<>(window.key(),
@@ -167,21 +168,22 @@ public final class StreamsPeer {
         }
     });
 
-    /** Passes on what is new at once, counts repeats and passes them on once a second: (alerts, new members, resolves). */
+    /** Sums up (alerts, new members, resolves) per group and passes the sums on. */
     static final class Dedup implements FixedKeyProcessor<String, byte[], byte[]> {
         private FixedKeyProcessorContext<String, byte[]> context;
+        /** The last status of every fingerprint. */
         private KeyValueStore<ByteBuffer, byte[]> store;
-        /** Repeats not yet passed on, per group: in the state, so that a crash does not lose them. */
-        private KeyValueStore<String, Long> repeats;
-        /** The newest of them, to pass them on with. */
+        /** What is not yet passed on, per group: in the state, so that a crash does not lose it. */
+        private KeyValueStore<String, byte[]> pending;
+        /** The newest record of each, to pass the sum on with. */
         private final Map<String, FixedKeyRecord<String, byte[]>> last = new HashMap<>();
 
         @Override
         public void init(FixedKeyProcessorContext<String, byte[]> context) {
             this.context = context;
             store = context.getStateStore("dedup");
-            repeats = context.getStateStore("repeats");
-            context.schedule(Duration.ofSeconds(1), PunctuationType.WALL_CLOCK_TIME, now -> flush());
+            pending = context.getStateStore("pending");
+            context.schedule(Duration.ofMillis(100), PunctuationType.WALL_CLOCK_TIME, now -> flush());
         }
 
         @Override
@@ -190,20 +192,20 @@ public final class StreamsPeer {
             ByteBuffer fingerprint = ByteBuffer.wrap(value, 0, 16).slice();
             byte[] known = store.get(fingerprint);
             byte status = value[16];
-            if (known == null || known[0] != status) {
+            boolean isNew = known == null || known[0] != status;
+            if (isNew) {
                 store.put(fingerprint, new byte[] {status});
-                context.forward(record.withValue(sum(1, known == null ? 1 : 0, status)));
-            } else {
-                Long count = repeats.get(record.key());
-                repeats.put(record.key(), count == null ? 1 : count + 1);
-                last.put(record.key(), record);
             }
+            byte[] before = pending.get(record.key());
+            byte[] more = sum(1, known == null ? 1 : 0, isNew ? status : 0);
+            pending.put(record.key(), before == null ? more : add(more, before));
+            last.put(record.key(), record);
         }
 
         private void flush() {
             last.forEach((group, record) -> {
-                context.forward(record.withValue(sum(repeats.get(group), 0, 0)));
-                repeats.delete(group);
+                context.forward(record.withValue(pending.get(group)));
+                pending.delete(group);
             });
             last.clear();
         }
