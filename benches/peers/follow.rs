@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
-use tidegate::model::time::Stopwatch;
+use tidegate::model::time::{Clock as _, Stopwatch, SystemClock};
 
 use crate::kafka::{TIMEOUT, consumer, ends};
 use crate::measure::{cpu_of, print, status_kib};
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// The consumer group that commits
     #[arg(long)]
     group: String,
-    /// The daemon; its start is the start of the gross time
+    /// The daemon; the time is counted from its start
     #[arg(long)]
     pid: u32,
     /// Seconds after which it is given up
@@ -33,13 +33,6 @@ pub(crate) struct Args {
     /// What the line is about
     #[arg(long, default_value = "tidegate-kafka")]
     what: String,
-}
-
-/// What was seen at a moment.
-struct Look {
-    at: Duration,
-    cpu: f64,
-    committed: i64,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -51,32 +44,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for (id, _) in &ends {
         list.add_partition(&args.topic, *id);
     }
-    // The last look at which nothing was committed yet: the first record was taken after it or just before.
-    let mut before: Option<Look> = None;
-    let last = loop {
-        let Some(cpu) = cpu_of(args.pid) else { bail!("the daemon has ended") };
+    loop {
         let offsets = consumer.committed_offsets(list.clone(), TIMEOUT)?;
         let offset = |offset: Offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
-        let committed = offsets.elements().iter().map(|element| offset(element.offset())).sum();
-        let look = Look { at: watch.elapsed(), cpu, committed };
-        if look.committed >= total {
-            break look;
+        let committed: i64 = offsets.elements().iter().map(|element| offset(element.offset())).sum();
+        if committed >= total {
+            break;
         }
-        if look.committed == 0 {
-            before = Some(look);
-        }
-        if watch.elapsed().as_secs() > args.patience {
-            bail!("{committed} of {total} offsets were committed in {} s", args.patience);
-        }
+        ensure!(cpu_of(args.pid).is_some(), "the daemon has ended");
+        let patience = args.patience;
+        ensure!(watch.elapsed().as_secs() < patience, "{committed} of {total} offsets were committed in {patience} s");
         std::thread::sleep(PAUSE);
-    };
-    let pid = args.pid.to_string();
-    let age = age_of(args.pid)?;
-    let first = before.map_or(Duration::ZERO, |look| look.at);
+    }
+    let done_at = SystemClock.now();
+    let (age, cpu) = (age_of(args.pid)?, cpu_of(args.pid).context("the daemon has ended")?);
     let line = serde_json::json!({
-        "what": args.what, "alerts": total, "seconds": (last.at - first).as_secs_f64(),
-        "seconds_gross": age, "cpu_seconds": last.cpu, "cpu_seconds_gross": last.cpu,
-        "rss_peak_kib": status_kib(&pid, "VmHWM:"),
+        "what": args.what, "alerts": total, "seconds_gross": age, "done_at_ms": done_at.0, "cpu_seconds_gross": cpu,
+        "rss_peak_kib": status_kib(&args.pid.to_string(), "VmHWM:"),
     });
     print(line, serde_json::json!({}))
 }
