@@ -55,8 +55,7 @@ impl<'a> Queue<'a> {
     fn take(&self, each: &mut impl FnMut(&[u8])) -> Result<usize> {
         let mut messages = [null_mut::<rd_kafka_message_t>(); BATCH];
         // SAFETY: the queue is live (a reference of our own), the array has room for the BATCH pointers it may write.
-        let taken =
-            unsafe { rd_kafka_consume_batch_queue(self.queue.as_ptr(), WAIT_MS, messages.as_mut_ptr(), BATCH) };
+        let taken = unsafe { rd_kafka_consume_batch_queue(self.queue.as_ptr(), WAIT_MS, messages.as_mut_ptr(), BATCH) };
         let taken = usize::try_from(taken).ok().context("the batch could not be consumed")?;
         let mut fault = None;
         for message in messages.into_iter().take(taken) {

@@ -75,7 +75,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let options = options(args);
     let start = Start::new(options.clone(), Restored::default(), HashKey::FIXED)?;
     let meter = Meter::start();
-    let found = if args.threads == 1 { inline(start, &options, batches)? } else { threaded(start, batches, n_records)? };
+    let found =
+        if args.threads == 1 { inline(start, &options, batches)? } else { threaded(start, batches, n_records)? };
     let spent = meter.stop();
     anyhow::ensure!(found.records == n_records, "{} of {n_records} records became durable", found.records);
     let groups = truth.groups.len() as u64;
@@ -120,8 +121,7 @@ fn batches(corpus: &Corpus) -> Vec<Batch> {
         let mut batch = Batch { partitions: vec!["alerts/0".into()], ..Batch::default() };
         for (position, (bytes, time)) in records {
             let (position, next) = (*position, position + 1);
-            let at =
-                RecordRef { start: 0, len: 0, partition: 0, position, next, time: *time, format: Format::Native };
+            let at = RecordRef { start: 0, len: 0, partition: 0, position, next, time: *time, format: Format::Native };
             batch.push(bytes, at);
         }
         batch

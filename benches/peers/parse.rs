@@ -131,7 +131,8 @@ fn work(corpus: &Corpus, how: How, next: &AtomicUsize, total: &AtomicU64) -> Res
 fn typed(scratch: &mut [u8], buffers: &mut Buffers) -> Result<u64> {
     let alert: Lean<'_> = simd_json::serde::from_slice_with_buffers(scratch, buffers)?;
     let alert = black_box(alert);
-    let labels: usize = alert.labels.pairs[..alert.labels.len].iter().map(|(name, value)| name.len() + value.len()).sum();
+    let labels: usize =
+        alert.labels.pairs[..alert.labels.len].iter().map(|(name, value)| name.len() + value.len()).sum();
     Ok((labels + alert.status.len() + alert.starts_at.len() + alert.ends_at.map_or(0, str::len)) as u64)
 }
 
