@@ -53,7 +53,7 @@ fn measure(n: u64) -> serde_json::Value {
         shard.apply(&part, &mut out);
         filling += watch.elapsed();
         next += PART;
-        if next / PART % EPOCH_PARTS == 0 || next >= n {
+        if (next / PART).is_multiple_of(EPOCH_PARTS) || next >= n {
             drop(shard.save(false));
         }
     }
@@ -69,7 +69,7 @@ fn measure(n: u64) -> serde_json::Value {
         shard.apply(&part, &mut out);
         repeating += watch.elapsed();
         at += PART;
-        if at / PART % EPOCH_PARTS == 0 {
+        if (at / PART).is_multiple_of(EPOCH_PARTS) {
             drop(shard.save(false));
         }
     }
