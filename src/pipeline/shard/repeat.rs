@@ -202,7 +202,7 @@ mod tests {
             let mut encoded = Vec::new();
             labels::encode([("n", number.to_string().as_str())], &mut encoded);
             let labels = part.store(&encoded);
-            let late = Millis(if variant % 7 == 0 { -90_000 } else { 0 });
+            let late = Millis(if variant.is_multiple_of(7) { -90_000 } else { 0 });
             part.arrivals.push(Arrival {
                 seq,
                 time: Timestamp(*clock) + late,
@@ -212,8 +212,8 @@ mod tests {
                 rule: u16::from(number % 2),
                 fingerprint: Fingerprint(u128::from(*number) << 64 | 77),
                 group: GroupHash(u128::from(number % 4) << 32),
-                starts_at: if variant % 2 == 0 { Timestamp(5) } else { Timestamp::MIN },
-                ends_at: if variant % 11 == 0 { Timestamp(*clock + 50_000) } else { Timestamp::MIN },
+                starts_at: if variant.is_multiple_of(2) { Timestamp(5) } else { Timestamp::MIN },
+                ends_at: if variant.is_multiple_of(11) { Timestamp(*clock + 50_000) } else { Timestamp::MIN },
                 count: *count,
                 origin: 1,
                 position: at,
