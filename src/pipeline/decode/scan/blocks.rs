@@ -32,6 +32,8 @@ struct Marking<'a> {
     start: usize,
     /// 1 if the first character of the block is escaped.
     escaped: u64,
+    /// Where the `u` of the last high surrogate was; at first nowhere near.
+    high: usize,
     has_high: bool,
 }
 
@@ -48,8 +50,15 @@ impl Marks {
         if self.places.len() > KEPT_PLACES {
             self.places = Vec::new();
         }
-        let mut marking =
-            Marking { text, places: &mut self.places, n_quotes: 0, start: 0, escaped: 0, has_high: false };
+        let mut marking = Marking {
+            text,
+            places: &mut self.places,
+            n_quotes: 0,
+            start: 0,
+            escaped: 0,
+            high: NOWHERE as usize,
+            has_high: false,
+        };
         let is_whole = lanes::walk(text, &mut marking);
         let Marking { n_quotes, has_high, escaped, .. } = marking;
         if !is_whole || escaped != 0 || has_high && std::str::from_utf8(text).is_err() {
@@ -98,7 +107,7 @@ impl Marking<'_> {
     #[inline(never)]
     fn look_closer(&mut self, block: &Block) -> Option<u64> {
         let escaped = escaped(block.backslashes, &mut self.escaped);
-        check_escapes(self.text, self.start, escaped)?;
+        check_escapes(self.text, self.start, escaped, &mut self.high)?;
         let quotes = block.quotes & !escaped;
         let begins_inside = 0_u64.wrapping_sub(self.n_quotes as u64 & 1);
         (block.controls & (prefix_xor(quotes) ^ begins_inside) == 0).then_some(quotes)
@@ -123,8 +132,9 @@ fn prefix_xor(mut bits: u64) -> u64 {
     bits
 }
 
-/// Looks at the escaped characters of the block that begins at `start`. Surrogates are left to the general parser.
-fn check_escapes(text: &[u8], start: usize, mut escaped: u64) -> Option<()> {
+/// Looks at the escaped characters of the block that begins at `start`. `high`: where the `u` of the last high surrogate was;
+/// a surrogate without its other half is left to the general parser.
+fn check_escapes(text: &[u8], start: usize, mut escaped: u64, high: &mut usize) -> Option<()> {
     while escaped != 0 {
         let at = start + escaped.trailing_zeros() as usize;
         escaped &= escaped - 1;
@@ -132,9 +142,18 @@ fn check_escapes(text: &[u8], start: usize, mut escaped: u64) -> Option<()> {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
             b'u' => {
                 let digits = text.get(at + 1..at + 5)?;
-                let is_surrogate = matches!(digits, [b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', ..]);
-                if is_surrogate || !digits.iter().all(u8::is_ascii_hexdigit) {
+                if !digits.iter().all(u8::is_ascii_hexdigit) {
                     return None;
+                }
+                match digits {
+                    [b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B', ..] => {
+                        let [b'\\', b'u', b'd' | b'D', b'c'..=b'f' | b'C'..=b'F'] = text.get(at + 5..at + 9)? else {
+                            return None;
+                        };
+                        *high = at;
+                    }
+                    [b'd' | b'D', b'c'..=b'f' | b'C'..=b'F', ..] if *high + 6 != at => return None,
+                    _ => {}
                 }
             }
             _ => return None,
@@ -183,10 +202,10 @@ mod tests {
     fn what_may_not_stand_in_a_string_is_found_in_any_place() {
         for pad in 0..130 {
             let pad = "a".repeat(pad);
-            for good in ["\\u0026", "\\n", "é", "\\/", "\u{7f}"] {
+            for good in ["\\u0026", "\\n", "é", "\\/", "\u{7f}", "\\ud83d\\uDE00"] {
                 assert!(marked(format!("{{\"{pad}{good}\"\n}}").as_bytes()).is_some(), "{pad}{good}");
             }
-            for bad in ["\n", "\u{1}", "\\x", "\\u00g0", "\\ud83d\\ude00", "\\uDC00"] {
+            for bad in ["\n", "\u{1}", "\\x", "\\u00g0", "\\ud83d", "\\ud83d\\n", "\\uDC00", "\\\\ud83d\\ude00"] {
                 assert!(marked(format!("{{\"{pad}{bad}\"\n}}").as_bytes()).is_none(), "{pad}{bad}");
             }
             assert!(marked(format!("{{\"{pad}\\u00\"").as_bytes()).is_none(), "{pad}");

@@ -1,7 +1,7 @@
 //! One pass over a record that reads only what decides the fate of its alerts, several times as fast as a general parser.
 //!
 //! It takes what nearly every sender writes. Whatever else there is (escaped names, fields of an odd type, a field twice,
-//! deep nesting, surrogates, bad JSON) it leaves to the general parser, which takes the whole record anew: `scan` says
+//! deep nesting, half surrogates, bad JSON) it leaves to the general parser, which takes the whole record anew: `scan` says
 //! so with `None`. What it does take, it takes exactly as the general parser does; `tests/differential.rs` holds that.
 
 mod alert;

@@ -108,7 +108,7 @@ fn what_only_the_parser_may_judge_is_left_to_it() {
         r#"{"labels":{"a":1}}"#,
         r#"{"labels":{}}"#,
         r#"{"labels":{"a":"b"},"status":"on"}"#,
-        r#"{"labels":{"a":"b"},"note":"\ud83d\ude00"}"#,
+        r#"{"labels":{"a":"b"},"note":"\ud83d and \ude00"}"#,
         r#"{"labels":{"a":"b"},"value":1e400}"#,
         r#"{"labels":{"a":"b"},"startsAt":"2026-11-22T08:00:00\u005a"}"#,
         r#"{"labels":{"a":"b"},"deep":[[[[[[[[[1]]]]]]]]]}"#,
@@ -152,7 +152,7 @@ fn labels_of_every_kind_are_read_as_the_parser_reads_them() {
 }
 
 /// Pieces that meet the scanner's branches when they are put anywhere into a record.
-const PIECES: [&str; 34] = [
+const PIECES: [&str; 35] = [
     "\"",
     "\\",
     "{",
@@ -169,6 +169,7 @@ const PIECES: [&str; 34] = [
     "ü",
     "\\u0041",
     "\\ud800",
+    "\\ud83d\\ude00",
     "\\\"",
     "null",
     "true",
