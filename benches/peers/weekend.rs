@@ -14,6 +14,7 @@ const GAP_MS: i64 = 300_000;
 /// At most one update per session in this time, as ours by default.
 const UPDATE_EVERY_MS: i64 = 60_000;
 
+#[derive(Default)]
 struct Session {
     number: u64,
     first: i64,
@@ -63,29 +64,12 @@ impl Weekend {
         *self.seen.entry(fingerprint.clone()).or_default() += 1;
         let cluster = text("cluster").unwrap_or_default().to_owned();
         let service = text("service").or(text("alertname")).unwrap_or_default().to_owned();
-        let session = self.sessions.entry((cluster.clone(), service.clone())).or_insert_with(|| Session {
-            number: 0,
-            first: at,
-            last: at,
-            told: at,
-            alerts: 0,
-            firing: HashSet::default(),
-            members: HashSet::default(),
-            is_open: false,
-        });
+        let session = self.sessions.entry((cluster.clone(), service.clone())).or_default();
         let mut event = None;
         if !session.is_open || at - session.last >= GAP_MS {
             self.incidents += 1;
-            *session = Session {
-                number: self.incidents,
-                first: at,
-                last: at,
-                told: at,
-                alerts: 0,
-                firing: HashSet::default(),
-                members: HashSet::default(),
-                is_open: true,
-            };
+            *session =
+                Session { number: self.incidents, first: at, last: at, told: at, is_open: true, ..Session::default() };
             event = Some("opened");
         }
         session.alerts += 1;
