@@ -15,6 +15,7 @@ use tidegate::pipeline::options::{EpochOptions, Options, SourceOptions, WindowRu
 use tidegate::pipeline::run::{Outside, start};
 use tidegate::pipeline::sequencer::Sequencer;
 use tidegate::pipeline::sink::{CommitError, Committed, Epoch, EpochSink, Removed, RestoreError};
+use tidegate::pipeline::source::buffer::Home;
 use tidegate::pipeline::source::{Batch, RecordRef, SourceEvent, SourceIndex};
 use tidegate::pipeline::start::Start;
 use tidegate::pipeline::state::Restored;
@@ -69,7 +70,7 @@ impl Found {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let corpus = Corpus::new(&args.input);
     let (n_records, n_bytes) = (corpus.len() as u64, corpus.bytes.len() as u64);
-    let batches = batches(&corpus);
+    let (batches, _home) = batches(&corpus);
     let truth = corpus.truth;
     drop(corpus.bytes);
     let options = options(args);
@@ -115,10 +116,12 @@ fn never(number: u32) -> Vec<Matcher> {
 }
 
 /// The records as a source with record times hands them on, on one partition.
-fn batches(corpus: &Corpus) -> Vec<Batch> {
+fn batches(corpus: &Corpus) -> (Vec<Batch>, Home) {
     let records: Vec<_> = (0..).zip(corpus.records()).collect();
+    // Buffers go back to their home, as in the daemon, and are not given back to the system while the clock runs.
+    let home = Home::new(corpus.len() / BATCH_RECORDS + 1, 0);
     let batch = |records: &[(u64, (&[u8], Timestamp))]| {
-        let mut batch = Batch { partitions: vec!["alerts/0".into()], ..Batch::default() };
+        let mut batch = Batch { bytes: home.take(), partitions: vec!["alerts/0".into()], ..Batch::default() };
         for (position, (bytes, time)) in records {
             let (position, next) = (*position, position + 1);
             let at = RecordRef { start: 0, len: 0, partition: 0, position, next, time: *time, format: Format::Native };
@@ -126,7 +129,7 @@ fn batches(corpus: &Corpus) -> Vec<Batch> {
         }
         batch
     };
-    records.chunks(BATCH_RECORDS).map(batch).collect()
+    (records.chunks(BATCH_RECORDS).map(batch).collect(), home)
 }
 
 fn inline(start: Start, options: &Arc<Options>, batches: Vec<Batch>) -> Result<Found> {

@@ -17,21 +17,21 @@ use crate::model::time::Timestamp;
 #[derive(Clone, Default)]
 pub struct Samples {
     /// The list as a JSON array, as long as nobody has changed the list.
-    json: Option<Arc<[u8]>>,
+    json: Option<Arc<Vec<u8>>>,
     list: OnceLock<Vec<Sample>>,
 }
 
 impl Samples {
     /// The samples of a JSON array. What cannot be read as one is an empty list to whoever looks.
     #[must_use]
-    pub fn rendered(json: Arc<[u8]>) -> Self {
+    pub fn rendered(json: Arc<Vec<u8>>) -> Self {
         Self { json: Some(json), list: OnceLock::new() }
     }
 
     /// The JSON array, if it is at hand.
     #[must_use]
     pub fn json(&self) -> Option<&[u8]> {
-        self.json.as_deref()
+        self.json.as_deref().map(Vec::as_slice)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::alert::{Severity, Status};
 use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
 use crate::model::time::{Millis, Timestamp};
-use crate::pipeline::decode::Detail;
+use crate::pipeline::decode::{Detail, DetailReader};
 use crate::pipeline::source::SourceIndex;
 use crate::pipeline::source::buffer::Buffer;
 
@@ -139,6 +139,17 @@ pub struct Part {
     pub wall: Timestamp,
 }
 
+/// The texts of an arrival: label sets in the encoding of `model::labels`, and the generator URL, empty if there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Texts<'a> {
+    /// Labels.
+    pub labels: &'a [u8],
+    /// Annotations.
+    pub annotations: &'a [u8],
+    /// Link.
+    pub url: &'a [u8],
+}
+
 impl Part {
     /// The labels of an arrival of this part, encoded.
     #[must_use]
@@ -146,21 +157,21 @@ impl Part {
         if arrival.labels.len > 0 || !arrival.is_raw {
             return Cow::Borrowed(stretch(&self.arena, arrival.labels));
         }
-        Cow::Owned(Detail::of(self.json(arrival)).labels)
+        Cow::Owned(DetailReader::default().read(self.json(arrival)).labels.clone())
     }
 
     /// All texts of an arrival of this part.
     #[must_use]
-    pub fn detail(&self, arrival: &Arrival) -> Detail {
+    pub fn texts<'a>(&'a self, arrival: &Arrival, reader: &'a mut DetailReader) -> Texts<'a> {
         if arrival.is_raw {
-            return Detail::of(self.json(arrival));
+            let Detail { labels, annotations, url } = reader.read(self.json(arrival));
+            return Texts { labels, annotations, url };
         }
-        let labels = stretch(&self.arena, arrival.labels).to_vec();
+        let labels = stretch(&self.arena, arrival.labels);
         let rest = stretch(&self.arena, arrival.rest);
-        let Some((n_bytes, texts)) = rest.split_first_chunk() else { return Detail { labels, ..Detail::default() } };
+        let (n_bytes, texts) = rest.split_first_chunk().unwrap_or((&[0; 4], &[]));
         let (annotations, url) = texts.split_at_checked(u32::from_le_bytes(*n_bytes) as usize).unwrap_or_default();
-        let url = String::from_utf8_lossy(url).into_owned();
-        Detail { labels, annotations: annotations.to_vec(), url }
+        Texts { labels, annotations, url }
     }
 
     fn json(&self, arrival: &Arrival) -> &[u8] {

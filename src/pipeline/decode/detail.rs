@@ -6,6 +6,7 @@ use crate::pipeline::decode::fields::{AlertReader, Dialect};
 use crate::pipeline::decode::limits::Limits;
 use crate::pipeline::decode::pairs::{self, SparePairs};
 use crate::pipeline::decode::parser::Parser;
+use crate::pipeline::decode::scan::TextReader;
 
 /// The texts are the same in every format; a status is not looked at.
 const DIALECT: Dialect = Dialect { has_status: false, keeps_ends_at: false, has_received_at: false };
@@ -17,22 +18,54 @@ pub struct Detail {
     pub labels: Vec<u8>,
     /// Annotations in the same encoding.
     pub annotations: Vec<u8>,
-    /// The generator URL; empty if there is none.
-    pub url: String,
+    /// The generator URL, UTF-8; empty if there is none.
+    pub url: Vec<u8>,
 }
 
 impl Detail {
+    fn clear(&mut self) {
+        self.labels.clear();
+        self.annotations.clear();
+        self.url.clear();
+    }
+}
+
+/// Reads the texts of alerts, with memory that is used again: plain ones in one pass, others by the general parser.
+pub struct DetailReader {
+    plain: TextReader,
+    parser: Parser,
+    alerts: AlertReader,
+    detail: Detail,
+}
+
+impl Default for DetailReader {
+    fn default() -> Self {
+        let (plain, detail) = Default::default();
+        Self { plain, parser: Parser::new(), alerts: AlertReader::new(Limits::default()), detail }
+    }
+}
+
+impl std::fmt::Debug for DetailReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DetailReader").field("detail", &self.detail).finish_non_exhaustive()
+    }
+}
+
+impl DetailReader {
     /// The texts of an alert that a `Scanner` has passed over, of any format. Empty if it is none, which cannot be.
-    #[must_use]
-    pub fn of(element: &[u8]) -> Self {
-        let mut detail = Self::default();
-        let mut reader = AlertReader::new(Limits::default());
-        let read = Parser::new().parse(element, |root| {
-            reader.read(root, DIALECT, |alert| {
+    pub fn read(&mut self, element: &[u8]) -> &Detail {
+        let Self { plain, parser, alerts, detail } = self;
+        detail.clear();
+        if plain.read(element, &alerts.limits, detail).is_some() {
+            return detail;
+        }
+        detail.clear();
+        let read = parser.parse(element, |root| {
+            alerts.read(root, DIALECT, |alert| {
                 let Ok(alert) = alert else { return };
                 labels::encode(alert.labels.iter().copied(), &mut detail.labels);
                 labels::encode(alert.annotations.iter().copied(), &mut detail.annotations);
-                detail.url.push_str(alert.generator_url.unwrap_or_default());
+                detail.url.extend_from_slice(alert.generator_url.unwrap_or_default().as_bytes());
             });
         });
         debug_assert!(read.is_ok(), "the scanner takes what the parser takes");
@@ -40,20 +73,20 @@ impl Detail {
     }
 }
 
-/// Reads parts of alerts with the general parser, with memory that is used again.
-pub(super) struct DetailReader {
+/// Reads label objects with the general parser, with memory that is used again.
+pub(super) struct ParsedLabels {
     limits: Limits,
     parser: Parser,
     pairs: SparePairs,
 }
 
-impl DetailReader {
+impl ParsedLabels {
     pub(super) fn new(limits: Limits) -> Self {
         Self { limits, parser: Parser::new(), pairs: SparePairs::default() }
     }
 
     /// Hands on the pairs of a label object.
-    pub(super) fn labels<R>(&mut self, text: &[u8], take: impl FnOnce(&[(&str, &str)]) -> R) -> Result<R, Reject> {
+    pub(super) fn read<R>(&mut self, text: &[u8], take: impl FnOnce(&[(&str, &str)]) -> R) -> Result<R, Reject> {
         let Self { limits, parser, pairs: spare } = self;
         let mut take = Some(take);
         let parsed = parser.parse(text, |root| {

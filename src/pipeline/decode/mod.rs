@@ -22,7 +22,7 @@ mod split;
 mod tests;
 
 pub use decoder::Decoder;
-pub use detail::Detail;
+pub use detail::{Detail, DetailReader};
 pub use limits::Limits;
 pub use scan::{LabelReader, ScannedAlert, Scanner};
 pub use split::{SplitRecord, element_bytes};

@@ -1,8 +1,10 @@
 //! Decodes a chunk, identifies its alerts, folds repeats and routes the rest to the shards by group key.
 //!
-//! `work` is what comes in and what is reported, `router` the way of one alert; here is the way of a record: through the
-//! scanner, or, where that does not take it or somebody listens at the tap, through the general decoder.
+//! `work` is what comes in and what is reported, `ahead` looks at a stretch of records together, `router` is the way of one
+//! alert; here is the way of a record: through the scanner, or, where that does not take it or somebody listens at the tap,
+//! through the general decoder.
 
+mod ahead;
 mod router;
 mod work;
 
@@ -12,9 +14,9 @@ use crate::model::alert::{AlertView, Format};
 use crate::model::fingerprint::{GroupHash, HashKey, HashedMap, origin};
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::{Part, Seq, Step};
-use crate::pipeline::decode::{Decoder, Limits, Reject, Scanner};
+use crate::pipeline::decode::{Decoder, Limits, Reject, ScannedAlert, Scanner};
+use crate::pipeline::exchange::ahead::{Ahead, Seen, Sight};
 use crate::pipeline::exchange::router::{Place, Router};
-use crate::pipeline::identify::Known;
 use crate::pipeline::options::{Options, RecordTime};
 use crate::pipeline::source::{Answer, RecordRef, SourceIndex};
 use crate::pipeline::tap::{Look, RecordLook, Stage, Tap};
@@ -44,7 +46,9 @@ pub fn shard_of(placement: &Placement, group: GroupHash, n_shards: usize) -> usi
 /// Decoder, identifier and router of one decoder thread.
 pub struct Exchange {
     options: Arc<Options>,
-    scanner: Scanner<Known>,
+    ahead: Ahead,
+    /// For records of which looking ahead could not make sure.
+    scanner: Scanner<()>,
     decoder: Decoder,
     router: Router,
     tap: Arc<Tap>,
@@ -74,8 +78,8 @@ impl Exchange {
     #[must_use]
     pub fn new(options: Arc<Options>, key: HashKey, placement: Placement, folds: bool) -> Self {
         let router = Router::new(options.clone(), key, placement, folds);
-        let (scanner, decoder) = (Scanner::default(), Decoder::new(Limits::default()));
-        Self { options, scanner, decoder, router, tap: Arc::default() }
+        let (ahead, scanner, decoder) = (Ahead::default(), Scanner::default(), Decoder::new(Limits::default()));
+        Self { options, ahead, scanner, decoder, router, tap: Arc::default() }
     }
 
     /// The same, with a tap that shows records and what decoding makes of them.
@@ -112,7 +116,9 @@ impl Exchange {
         let batch = Batch { chunk: &chunk, source, name, in_payload, look: look.as_ref() };
         let lane = |partition: &Arc<str>| Lane { origin: origin(name, partition), ..Lane::default() };
         let mut lanes: Vec<Lane> = chunk.batch.partitions.iter().map(lane).collect();
+        self.ahead.begin();
         for (at, record) in chunk.batch.records.iter().enumerate() {
+            self.ahead.reach(at, &self.router, source, || batch.scannable(at));
             let number = chunk.first_record + at as u64;
             while let Some(step) = planned.next_if(|step| step.seq.record <= number) {
                 steps.push(step);
@@ -122,7 +128,7 @@ impl Exchange {
             let lane = lanes.get_mut(usize::from(record.partition));
             let origin = lane.map_or(0, |lane| lane.take(record));
             let place = batch.place(record, number, origin);
-            let answer = self.route_record(&batch, record, &place, has_sender, &mut parts, &mut steps, &mut report);
+            let answer = self.route_record(&batch, at, &place, has_sender, &mut parts, &mut steps, &mut report);
             if let Some((_, reply)) = replies.next_if(|(index, _)| *index == at) {
                 report.replies.push((reply, answer));
             }
@@ -150,38 +156,31 @@ impl Exchange {
     fn route_record(
         &mut self,
         batch: &Batch<'_>,
-        record: &RecordRef,
+        at: usize,
         place: &Place,
         has_sender: bool,
         parts: &mut [Part],
         steps: &mut Vec<Step>,
         report: &mut ChunkReport,
     ) -> Answer {
+        let Some(record) = batch.chunk.batch.records.get(at) else {
+            return Answer::Durable { accepted: 0, rejected: Vec::new() };
+        };
         let bytes = batch.chunk.batch.record_bytes(record);
         let max_bytes = if has_sender { Limits::BODY_BYTES } else { Limits::RECORD_BYTES };
-        let may_scan = batch.look.is_none() && bytes.len() <= max_bytes && record.start <= u32::MAX as usize / 2;
-        let Self { scanner, router, .. } = self;
-        let recall = |labels: &[u8]| router.recall(place.source, labels);
-        let Some(alerts) = (if may_scan { scanner.scan(record.format, bytes, recall) } else { None }) else {
-            return self.decode_record(batch, record, place, max_bytes, has_sender, parts, steps, report);
-        };
-        let mut rejected: Vec<(u32, Reject)> = Vec::new();
-        report.received += alerts.len() as u64;
-        for (index, alert) in (0..).zip(alerts) {
-            report.unusable_times += u64::from(alert.unusable_times);
-            let seq = Seq { record: place.number, index };
-            if let Err(reject) = router.route_scanned(alert, bytes, record.start, seq, place, parts, steps, report) {
-                rejected.push((index, reject));
+        let Self { ahead, scanner, router, .. } = self;
+        let seen = if bytes.len() <= max_bytes { ahead.seen(at) } else { Seen::Other };
+        let scanned = Scanned { batch, record, bytes, place };
+        match seen {
+            Seen::Alerts(alerts, sights) => return scanned.route(alerts, sights, router, parts, steps, report),
+            Seen::Unclear => {
+                if let Some(alerts) = scanner.scan(record.format, bytes, |_| None) {
+                    return scanned.route(alerts, &[], router, parts, steps, report);
+                }
             }
+            Seen::Other => {}
         }
-        let accepted = (alerts.len() - rejected.len()) as u32;
-        if !rejected.is_empty() {
-            // Times are counted of what is taken only.
-            let uncounted = rejected.iter().filter_map(|(index, _)| alerts.get(*index as usize));
-            report.unusable_times -= uncounted.map(|alert| u64::from(alert.unusable_times)).sum::<u64>();
-            batch.unreadable(record).refuse_elements(&rejected, report);
-        }
-        Answer::Durable { accepted, rejected }
+        self.decode_record(batch, record, place, max_bytes, has_sender, parts, steps, report)
     }
 
     #[expect(
@@ -242,7 +241,60 @@ impl Lane {
     }
 }
 
+/// A record that the scanner took.
+struct Scanned<'a> {
+    batch: &'a Batch<'a>,
+    record: &'a RecordRef,
+    bytes: &'a [u8],
+    place: &'a Place,
+}
+
+impl Scanned<'_> {
+    /// Routes its alerts. `sights`: what the table said of their label texts, if it was asked.
+    #[inline]
+    fn route<K>(
+        &self,
+        alerts: &[ScannedAlert<K>],
+        sights: &[Sight],
+        router: &mut Router,
+        parts: &mut [Part],
+        steps: &mut Vec<Step>,
+        report: &mut ChunkReport,
+    ) -> Answer {
+        let Self { batch, record, bytes, place } = *self;
+        let mut rejected: Vec<(u32, Reject)> = Vec::new();
+        report.received += alerts.len() as u64;
+        for (index, alert) in (0..).zip(alerts) {
+            report.unusable_times += u64::from(alert.unusable_times);
+            let (seq, sight) = (Seq { record: place.number, index }, sights.get(index as usize));
+            let routed = router.route_scanned(alert, sight, bytes, record.start, seq, place, parts, steps, report);
+            if let Err(reject) = routed {
+                rejected.push((index, reject));
+            }
+        }
+        let accepted = (alerts.len() - rejected.len()) as u32;
+        if !rejected.is_empty() {
+            // Times are counted of what is taken only.
+            let uncounted = rejected.iter().filter_map(|(index, _)| alerts.get(*index as usize));
+            report.unusable_times -= uncounted.map(|alert| u64::from(alert.unusable_times)).sum::<u64>();
+            batch.unreadable(record).refuse_elements(&rejected, report);
+        }
+        Answer::Durable { accepted, rejected }
+    }
+}
+
 impl<'a> Batch<'a> {
+    /// The records from `at` on, with the bytes of those that the scanner may take: whether a record is too large for its
+    /// kind is looked at when it is routed, and where somebody listens at the tap the general decoder takes all.
+    fn scannable(&self, at: usize) -> impl Iterator<Item = (Format, Option<&[u8]>)> + Clone {
+        let records = self.chunk.batch.records.get(at..).unwrap_or_default();
+        records.iter().map(|record| {
+            let may_scan =
+                self.look.is_none() && record.len <= Limits::BODY_BYTES && record.start <= u32::MAX as usize / 2;
+            (record.format, may_scan.then(|| self.chunk.batch.record_bytes(record)))
+        })
+    }
+
     fn place(&self, record: &RecordRef, number: u64, origin: u64) -> Place {
         let (source, in_payload) = (self.source, self.in_payload);
         Place {

@@ -11,8 +11,9 @@ use crate::model::labels;
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, Seq, Step, StepKind, Stretch};
 use crate::pipeline::decode::{LabelReader, Limits, Reject, ScannedAlert};
+use crate::pipeline::exchange::ahead::Sight;
 use crate::pipeline::exchange::{ChunkReport, Placement, shard_of};
-use crate::pipeline::identify::{Form, Identifier, Known};
+use crate::pipeline::identify::{Form, Identifier, Known, TextHash};
 use crate::pipeline::options::Options;
 use crate::pipeline::source::SourceIndex;
 use crate::pipeline::source::buffer::Buffer;
@@ -137,6 +138,8 @@ impl Router {
     }
 
     /// Routes an alert of the scanner; its texts stay where they are, in the `record` that begins at `start` in the chunk.
+    /// `sight`: what the table said of its label text,
+    /// if it was asked.
     ///
     /// # Errors
     /// Its labels are beyond the limits.
@@ -145,9 +148,10 @@ impl Router {
         reason = "the borrowed halves of one chunk; a struct would only name them again"
     )]
     #[inline]
-    pub(super) fn route_scanned(
+    pub(super) fn route_scanned<K>(
         &mut self,
-        alert: &ScannedAlert<Known>,
+        alert: &ScannedAlert<K>,
+        sight: Option<&Sight>,
         record: &[u8],
         start: usize,
         seq: Seq,
@@ -156,13 +160,19 @@ impl Router {
         steps: &mut Vec<Step>,
         report: &mut ChunkReport,
     ) -> Result<(), Reject> {
-        let (known, is_new) = match alert.known {
+        let fresh;
+        let (known, is_new) = match sight.and_then(|sight| sight.known.as_ref()) {
             Some(known) => (known, false),
-            None => self.identify(record.get(alert.labels.0..alert.labels.1).unwrap_or_default(), place.source)?,
+            None => {
+                let text = alert.labels_in(record);
+                let hash = sight.map_or_else(|| self.hash(place.source, text), |sight| sight.text);
+                fresh = self.identify(hash, text, place.source)?;
+                (&fresh.0, fresh.1)
+            }
         };
         let ScannedAlert { status, starts_at, ends_at, received_at, .. } = *alert;
         let saying = Saying { status, starts_at, ends_at, received_at };
-        let mut arrival = self.arrival(&saying, &known, seq, place, steps, report);
+        let mut arrival = self.arrival(&saying, known, seq, place, steps, report);
         let shard = shard_of(&self.placement, known.group, parts.len());
         if self.fold(&arrival, shard, parts) {
             return Ok(());
@@ -178,18 +188,23 @@ impl Router {
         Ok(())
     }
 
-    /// What is known of the text of a label object; for the scanner.
+    /// The hash of the text of a label object.
     #[inline]
-    pub(super) fn recall(&self, source: SourceIndex, labels: &[u8]) -> Option<Known> {
-        self.identifier.recall(self.identifier.hash(source, Form::Json, labels))
+    pub(super) fn hash(&self, source: SourceIndex, labels: &[u8]) -> TextHash {
+        self.identifier.hash(source, Form::Json, labels)
+    }
+
+    /// What is known of a text.
+    #[inline]
+    pub(super) fn recall(&self, text: TextHash) -> Option<Known> {
+        self.identifier.recall(text)
     }
 
     /// The identity of a label object that the scanner walked over, and whether it is new; then it is left encoded in
     /// `scratch`.
-    fn identify(&mut self, text: &[u8], source: SourceIndex) -> Result<(Known, bool), Reject> {
-        let hash = self.identifier.hash(source, Form::Json, text);
+    fn identify(&mut self, hash: TextHash, text: &[u8], source: SourceIndex) -> Result<(Known, bool), Reject> {
         if let Some(known) = self.identifier.recall(hash) {
-            return Ok((known, false)); // An earlier alert of the same record, or one that is not written compactly.
+            return Ok((known, false)); // It came for the first time a moment ago.
         }
         let Self { identifier, labels: reader, scratch, .. } = self;
         let learn = |pairs: &[(&str, &str)]| {

@@ -159,8 +159,7 @@ impl Shard {
         let Some(group) = self.group_mut(slot) else { return };
         group.pending = Pending::Nothing;
         group.last_emission = group.last_emission.max(moment.emission); // A deadline may be due before what was told last.
-        let samples = Samples::rendered(group.samples.json());
-        let view = view_of(group, samples, moment.time, catching_up);
+        let view = view_of(group, group.samples.to_samples(), moment.time, catching_up);
         let (group_hash, incident) = (group.hash, group.incident);
         let view = Some(Box::new(view));
         out.events.push(GroupEvent { order: moment.order, kind, reason, group: group_hash, incident, view });

@@ -4,8 +4,6 @@
 //! the time without that is folded as below the threshold, and belongs to no incident: its entry leaves with the last of
 //! its alerts, so that no held alert ever points to an entry that is not its own.
 
-use std::cell::OnceCell;
-
 use crate::model::alert::Status;
 use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId, MemberKey};
 use crate::model::incident::EventReason;
@@ -44,12 +42,11 @@ impl Shard {
         let (entry, is_first) = self.hold_entry(group_slot, slot, part, arrival, moment, out);
         self.let_go(group_slot, at, out);
         let n_samples = self.n_samples;
-        let Some(group) = self.group_mut(group_slot) else { return };
+        let Some(group) = self.groups.get_mut(group_slot as usize).and_then(Option::as_deref_mut) else { return };
         group.feed = group.feed.with(arrival.source);
         group.last = at;
         if is_first {
-            let detail = OnceCell::new();
-            group.add_sample(n_samples, || sample_of(&detail, part, arrival, at));
+            group.add_sample(n_samples, || sample_of(&mut self.details, part, arrival, at));
         }
         let (source, severity) = (arrival.source, arrival.severity);
         group.held.push_back(HeldAlert { seq: arrival.seq, time: at, slot: entry, source, severity });

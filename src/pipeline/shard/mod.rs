@@ -29,6 +29,7 @@ use crate::model::fingerprint::{GroupHash, HashKey, HashedMap, IncidentId, Membe
 use crate::model::incident::{EventReason, IncidentEvent};
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, RESOLVE_TIMEOUT, Step, StepKind};
+use crate::pipeline::decode::DetailReader;
 use crate::pipeline::options::{Options, SourceOptions, WindowRule};
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::source::SourceIndex;
@@ -77,6 +78,8 @@ pub struct Shard {
     names: Names,
     /// Labels on their way in or out of the arena.
     scratch: Vec<u8>,
+    /// For samples.
+    details: DetailReader,
     groups: Vec<Option<Box<Group>>>,
     free_groups: Vec<u32>,
     /// The newest group of each key.
@@ -132,6 +135,7 @@ impl Shard {
             arena: Arena::default(),
             names: Names::default(),
             scratch: Vec::new(),
+            details: DetailReader::default(),
             groups: Vec::new(),
             free_groups: Vec::new(),
             by_key: HashedMap::default(),

@@ -2,16 +2,14 @@
 //!
 //! Membership is decided by record times, never by whether a timer has fired yet.
 
-use std::cell::OnceCell;
-
 use crate::model::alert::Status;
 use crate::model::fingerprint::{MemberKey, incident_id};
 use crate::model::incident::EventReason;
 use crate::model::labels;
 use crate::model::samples::SampleTexts;
 use crate::model::time::Timestamp;
-use crate::pipeline::chunk::{Arrival, Part};
-use crate::pipeline::decode::Detail;
+use crate::pipeline::chunk::{Arrival, Part, Texts};
+use crate::pipeline::decode::DetailReader;
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::shard::dedup::{Member, MemberState, Rest, Unsaved};
 use crate::pipeline::shard::event::{LandmarkKind, Out, Reason};
@@ -300,10 +298,8 @@ impl Shard {
 
     fn take_sample(&mut self, slot: u32, part: &Part, arrival: &Arrival, at: Timestamp) {
         let n_samples = self.n_samples;
-        let detail = OnceCell::new();
-        if let Some(group) = self.group_mut(slot) {
-            group.add_sample(n_samples, || sample_of(&detail, part, arrival, at));
-        }
+        let Some(group) = self.groups.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
+        group.add_sample(n_samples, || sample_of(&mut self.details, part, arrival, at));
     }
 
     fn repeat_rest(&mut self, slot: u32, arrival: &Arrival, out: &mut Out) {
@@ -365,22 +361,22 @@ impl Shard {
     }
 }
 
-/// A sample of an alert that joins; `detail` is looked up only where the sample is taken.
+/// A sample of an alert that joins.
 pub(super) fn sample_of<'a>(
-    detail: &'a OnceCell<Detail>,
-    part: &Part,
+    details: &'a mut DetailReader,
+    part: &'a Part,
     arrival: &Arrival,
     at: Timestamp,
 ) -> SampleTexts<'a> {
-    let detail = detail.get_or_init(|| part.detail(arrival));
+    let Texts { labels, annotations, url } = part.texts(arrival, details);
     SampleTexts {
         fingerprint: arrival.fingerprint,
         severity: arrival.severity,
         first_seen: at,
         starts_at: (arrival.starts_at != Timestamp::MIN).then_some(arrival.starts_at),
-        labels: &detail.labels,
-        annotations: &detail.annotations,
-        url: detail.url.as_bytes(),
+        labels,
+        annotations,
+        url,
     }
 }
 

@@ -13,17 +13,15 @@ const SAMPLE_BYTES_MAX: usize = 128 << 10;
 /// The first members of a group, bounded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeptSamples {
-    /// The objects with commas between them.
-    json: Vec<u8>,
+    /// The JSON array; nothing at all while it is empty. Shared with the events that tell of it.
+    json: Arc<Vec<u8>>,
     each: Vec<Kept>,
-    /// What was handed out last, while it is still right.
-    shared: Option<Arc<[u8]>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Kept {
     fingerprint: Fingerprint,
-    /// Where its object ends.
+    /// Where its object ends in the array.
     end: u32,
     /// Bytes of its texts.
     n_bytes: u32,
@@ -52,43 +50,52 @@ impl KeptSamples {
         if used + n_bytes > SAMPLE_BYTES_MAX {
             return false;
         }
-        if !self.each.is_empty() {
-            self.json.push(b',');
-        }
-        sample.render(&mut self.json);
-        let end = self.json.len() as u32;
+        let end = self.push(n_bytes, |json| sample.render(json));
         self.each.push(Kept { fingerprint, end, n_bytes: n_bytes as u32 });
-        self.shared = None;
         true
+    }
+
+    /// Appends an object of about that many bytes; returns where it ends.
+    fn push(&mut self, n_bytes: usize, render: impl FnOnce(&mut Vec<u8>)) -> u32 {
+        if Arc::get_mut(&mut self.json).is_none() {
+            // Events hold what was told: they keep it, and a copy goes on, with room for as much again.
+            let mut copy = Vec::with_capacity(2 * (self.json.len() + n_bytes));
+            copy.extend_from_slice(&self.json);
+            self.json = Arc::new(copy);
+        }
+        let json = Arc::make_mut(&mut self.json);
+        match json.last_mut() {
+            Some(bracket) => *bracket = b',',
+            None => json.push(b'['),
+        }
+        render(json);
+        json.push(b']');
+        json.len() as u32 - 1
     }
 
     /// Drops the sample of a fingerprint. Returns whether there was one.
     pub(crate) fn remove(&mut self, fingerprint: Fingerprint) -> bool {
         let before = std::mem::take(self);
-        let mut start = 0;
+        let mut start = 1;
         for kept in &before.each {
             let object = before.json.get(start..kept.end as usize).unwrap_or_default();
             start = kept.end as usize + 1;
-            if kept.fingerprint == fingerprint {
-                continue;
+            if kept.fingerprint != fingerprint {
+                let end = self.push(object.len(), |json| json.extend_from_slice(object));
+                self.each.push(Kept { end, ..*kept });
             }
-            if !self.each.is_empty() {
-                self.json.push(b',');
-            }
-            self.json.extend_from_slice(object);
-            self.each.push(Kept { end: self.json.len() as u32, ..*kept });
         }
         self.each.len() < before.each.len()
     }
 
     /// The samples as a JSON array.
-    pub(crate) fn json(&mut self) -> Arc<[u8]> {
-        self.shared.get_or_insert_with(|| array_of(&self.json)).clone()
+    pub(crate) fn json(&self) -> Arc<Vec<u8>> {
+        if self.json.is_empty() { Arc::new(b"[]".to_vec()) } else { self.json.clone() }
     }
 
-    /// The same, for who must not change anything.
+    /// The same, as a list.
     pub(crate) fn to_samples(&self) -> Samples {
-        Samples::rendered(self.shared.clone().unwrap_or_else(|| array_of(&self.json)))
+        Samples::rendered(self.json())
     }
 
     /// Samples of a restored state; what cannot be read is no sample.
@@ -96,25 +103,15 @@ impl KeptSamples {
         let list: Vec<Sample> = serde_json::from_slice(json).unwrap_or_default();
         let mut samples = Self::default();
         for sample in &list {
-            if !samples.each.is_empty() {
-                samples.json.push(b',');
-            }
-            serde_json::to_writer(&mut samples.json, sample).expect("a sample is texts and numbers");
             let pairs = sample.labels.iter().chain(&sample.annotations).map(|(name, value)| name.len() + value.len());
             let n_bytes = pairs.sum::<usize>() + sample.generator_url.as_ref().map_or(0, String::len);
-            let end = samples.json.len() as u32;
+            let end = samples.push(n_bytes, |json| {
+                serde_json::to_writer(json, sample).expect("a sample is texts and numbers");
+            });
             samples.each.push(Kept { fingerprint: sample.fingerprint, end, n_bytes: n_bytes as u32 });
         }
         samples
     }
-}
-
-fn array_of(objects: &[u8]) -> Arc<[u8]> {
-    let mut array = Vec::with_capacity(objects.len() + 2);
-    array.push(b'[');
-    array.extend_from_slice(objects);
-    array.push(b']');
-    array.into()
 }
 
 #[cfg(test)]

@@ -70,6 +70,8 @@ impl Shard {
         gone_held.drain(..).for_each(|gone| entries.push(Kind::HeldGone(gone.0.into())));
         gone_groups.drain(..).for_each(|gone| entries.push(Kind::GroupGone(gone.0.into())));
         groups.drain(..).for_each(|slot| self.save_group(slot, false, &mut entries));
+        // In the order in which they lie in memory: in the order of their first change each would be waited for.
+        members.sort_unstable();
         members.drain(..).for_each(|slot| self.save_member(slot, false, &mut entries));
         members.shrink_to(NOTES_KEPT);
         self.changes = changes; // Empty, with the room it has: the next epoch changes about as much.

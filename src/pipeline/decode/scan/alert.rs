@@ -27,6 +27,15 @@ pub struct ScannedAlert<K> {
     pub unusable_times: u8,
 }
 
+impl<K> ScannedAlert<K> {
+    /// The text of its labels in the record it was scanned from.
+    #[inline]
+    #[must_use]
+    pub fn labels_in<'a>(&self, record: &'a [u8]) -> &'a [u8] {
+        record.get(self.labels.0..self.labels.1).unwrap_or_default()
+    }
+}
+
 /// The known names; each may come once.
 const LABELS: u8 = 1;
 const STATUS: u8 = 2;

@@ -4,7 +4,7 @@
 //! invalid UTF-8. What stands outside of strings is the walker's business. Method: bit masks over blocks of 64 bytes, as
 //! in Langdale and Lemire, "Parsing Gigabytes of JSON per Second" (2019); the code is our own.
 
-use crate::pipeline::decode::scan::lanes::{self, BLOCK, Block, Visit};
+use crate::pipeline::decode::scan::lanes::{self, BLOCK, Block, Places, Visit};
 
 /// The even bits.
 const EVEN: u64 = 0x5555_5555_5555_5555;
@@ -61,7 +61,7 @@ impl Marks {
         };
         let is_whole = lanes::walk(text, &mut marking);
         let Marking { n_quotes, has_high, escaped, .. } = marking;
-        if !is_whole || escaped != 0 || has_high && std::str::from_utf8(text).is_err() {
+        if !is_whole || escaped != 0 || has_high && simdutf8::basic::from_utf8(text).is_err() {
             return None;
         }
         self.places.resize(self.places.len().max(n_quotes + 1), NOWHERE);
@@ -72,7 +72,7 @@ impl Marks {
 
 impl Visit for Marking<'_> {
     #[inline(always)] // Into a function that is made for an instruction set.
-    fn visit(&mut self, block: Block) -> bool {
+    fn visit(&mut self, block: Block, spread: impl FnOnce(u64, u32, &mut Places)) -> bool {
         let mut quotes = block.quotes;
         if block.backslashes | block.controls | self.escaped != 0 {
             match self.look_closer(&block) {
@@ -87,16 +87,7 @@ impl Visit for Marking<'_> {
         let places = self.places.get_mut(self.n_quotes..self.n_quotes + BLOCK);
         let Some(places) = places.and_then(|places| places.as_mut_array::<BLOCK>()) else { return false };
         self.n_quotes += quotes.count_ones() as usize;
-        // Eight at a time, with nothing to decide in between: most blocks have fewer. What is too much is overwritten.
-        for eight in places.as_chunks_mut::<8>().0 {
-            for place in eight {
-                *place = self.start as u32 + quotes.trailing_zeros();
-                quotes &= quotes.wrapping_sub(1);
-            }
-            if quotes == 0 {
-                break;
-            }
-        }
+        spread(quotes, self.start as u32, places);
         self.start += BLOCK;
         true
     }
@@ -109,6 +100,9 @@ impl Marking<'_> {
         let escaped = escaped(block.backslashes, &mut self.escaped);
         check_escapes(self.text, self.start, escaped, &mut self.high)?;
         let quotes = block.quotes & !escaped;
+        if block.controls == 0 {
+            return Some(quotes);
+        }
         let begins_inside = 0_u64.wrapping_sub(self.n_quotes as u64 & 1);
         (block.controls & (prefix_xor(quotes) ^ begins_inside) == 0).then_some(quotes)
     }

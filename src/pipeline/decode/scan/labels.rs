@@ -1,7 +1,7 @@
 //! The labels of a scanned alert as pairs, under the limits of every other label set.
 
 use crate::pipeline::decode::Reject;
-use crate::pipeline::decode::detail::DetailReader;
+use crate::pipeline::decode::detail::ParsedLabels;
 use crate::pipeline::decode::limits::Limits;
 use crate::pipeline::decode::pairs::{self, SparePairs};
 use crate::pipeline::decode::scan::blocks::Marks;
@@ -12,14 +12,14 @@ pub struct LabelReader {
     limits: Limits,
     marks: Marks,
     pairs: SparePairs,
-    general: DetailReader,
+    general: ParsedLabels,
 }
 
 impl LabelReader {
     /// A reader with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, marks: Marks::default(), pairs: SparePairs::default(), general: DetailReader::new(limits) }
+        Self { limits, marks: Marks::default(), pairs: SparePairs::default(), general: ParsedLabels::new(limits) }
     }
 
     /// Hands on the pairs of `labels`, the stretch of a `ScannedAlert`, as `AlertView::labels` has them.
@@ -29,7 +29,7 @@ impl LabelReader {
     pub fn read<R>(&mut self, labels: &[u8], take: impl FnOnce(&[(&str, &str)]) -> R) -> Result<R, Reject> {
         let plain = std::str::from_utf8(labels).ok().filter(|text| !text.contains('\\'));
         let Some(text) = plain.filter(|_| self.marks.mark(labels).is_some()) else {
-            return self.general.labels(labels, take);
+            return self.general.read(labels, take);
         };
         let mut walk = Walk::new(labels, &self.marks);
         let mut pairs = self.pairs.take();

@@ -8,11 +8,15 @@ mod alert;
 mod blocks;
 mod labels;
 mod lanes;
+mod texts;
 mod times;
 mod walk;
 
+use std::ops::Range;
+
 pub use alert::ScannedAlert;
 pub use labels::LabelReader;
+pub(super) use texts::TextReader;
 
 use crate::model::alert::Format;
 use crate::pipeline::decode::fields::Dialect;
@@ -51,22 +55,54 @@ impl<K> Scanner<K> {
         record: &[u8],
         recall: impl FnMut(&[u8]) -> Option<K>,
     ) -> Option<&[ScannedAlert<K>]> {
+        self.clear();
+        let alerts = self.scan_on(format, record, recall)?;
+        self.alerts.get(alerts)
+    }
+
+    /// Forgets the alerts scanned so far.
+    #[inline]
+    pub fn clear(&mut self) {
         if self.alerts.capacity() > KEPT_ALERTS {
             self.alerts = Vec::new();
         }
         self.alerts.clear();
+    }
+
+    /// The alerts scanned since `clear`.
+    #[inline]
+    #[must_use]
+    pub fn alerts(&self) -> &[ScannedAlert<K>] {
+        &self.alerts
+    }
+
+    /// Has a record fetched that will be scanned after the next ones.
+    #[inline]
+    pub fn fetch(record: &[u8]) {
+        lanes::fetch(record);
+    }
+
+    /// As `scan`, for one more record: where its alerts are in `alerts`.
+    #[inline]
+    pub fn scan_on(
+        &mut self,
+        format: Format,
+        record: &[u8],
+        recall: impl FnMut(&[u8]) -> Option<K>,
+    ) -> Option<Range<usize>> {
         self.marks.mark(record)?;
+        let before = self.alerts.len();
         let mut scan = Scan {
             walk: Walk::new(record, &self.marks),
             reading: Reading { recall, times: &mut self.times },
+            before,
             alerts: &mut self.alerts,
         };
-        match format {
-            Format::Native => scan.native()?,
-            Format::AlertmanagerV2 => scan.array(alertmanager_v2::DIALECT)?,
-            Format::AlertmanagerWebhook => scan.envelope()?,
+        let whole = scan.record(format);
+        if whole.is_none() {
+            self.alerts.truncate(before);
         }
-        scan.walk.peek().is_none().then_some(&self.alerts)
+        whole.map(|()| before..self.alerts.len())
     }
 }
 
@@ -74,10 +110,22 @@ impl<K> Scanner<K> {
 struct Scan<'a, K, R> {
     walk: Walk<'a>,
     reading: Reading<'a, R>,
+    /// Alerts of earlier records.
+    before: usize,
     alerts: &'a mut Vec<ScannedAlert<K>>,
 }
 
 impl<K, R: FnMut(&[u8]) -> Option<K>> Scan<'_, K, R> {
+    #[inline]
+    fn record(&mut self, format: Format) -> Option<()> {
+        match format {
+            Format::Native => self.native()?,
+            Format::AlertmanagerV2 => self.array(alertmanager_v2::DIALECT)?,
+            Format::AlertmanagerWebhook => self.envelope()?,
+        }
+        self.walk.peek().is_none().then_some(())
+    }
+
     #[inline]
     fn alert(&mut self, dialect: Dialect) -> Option<()> {
         self.alerts.push(alert::alert(&mut self.walk, dialect, &mut self.reading)?);
@@ -94,7 +142,7 @@ impl<K, R: FnMut(&[u8]) -> Option<K>> Scan<'_, K, R> {
         while self.walk.peek().is_some() {
             // A second alert: then each has to have a line of its own, whole.
             self.alert(native::DIALECT)?;
-            let [.., before, next] = self.alerts.as_slice() else { return None };
+            let [.., before, next] = self.alerts.get(self.before..)? else { return None };
             let has_break = |span| self.walk.bytes(span).contains(&b'\n');
             if !has_break((before.span.1, next.span.0)) || has_break(before.span) || has_break(next.span) {
                 return None;

@@ -1,34 +1,50 @@
-//! Times as alerts bring them: most are in UTC, and in the minute of the one before.
+//! Times as alerts bring them: most are in UTC, and in a minute that was named not long ago.
 
 use crate::model::time::Timestamp;
 
 /// `YYYY-MM-DDTHH:MM`.
 const MINUTE_BYTES: usize = 16;
 
-/// Reads times, and remembers the last minute.
-#[derive(Debug, Default)]
-pub(super) struct Times {
-    minute: [u8; MINUTE_BYTES],
-    /// When it began, milliseconds since 1970.
+/// Minutes remembered, each in the place of its number in the hour.
+const MINUTES: usize = 64;
+
+/// A minute, and when it began, milliseconds since 1970. At first a text that is none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Minute {
+    text: [u8; MINUTE_BYTES],
     began: i64,
+}
+
+/// Reads times, and remembers the minutes they were in.
+#[derive(Debug)]
+pub(super) struct Times {
+    minutes: [Minute; MINUTES],
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { minutes: [Minute::default(); MINUTES] }
+    }
 }
 
 impl Times {
     /// As `Timestamp::parse_bytes`.
     #[inline]
     pub(super) fn read(&mut self, text: &[u8]) -> Option<Timestamp> {
-        let rest = text.split_first_chunk::<MINUTE_BYTES>();
-        if let Some((minute, rest)) = rest
-            && *minute == self.minute
-            && let Some(millis) = millis_of_minute(rest)
+        let Some((minute, rest)) = text.split_first_chunk::<MINUTE_BYTES>() else {
+            return Timestamp::parse_bytes(text);
+        };
+        let [.., tens, ones] = *minute;
+        let known = self.minutes.get_mut(usize::from((tens & 7) * 10 + (ones & 15)) % MINUTES)?;
+        let millis = millis_of_minute(rest);
+        if let Some(millis) = millis
+            && known.text == *minute
         {
-            return Some(Timestamp(self.began + millis));
+            return Some(Timestamp(known.began + millis));
         }
         let time = Timestamp::parse_bytes(text)?;
-        if let Some((minute, rest)) = rest
-            && let Some(millis) = millis_of_minute(rest)
-        {
-            *self = Self { minute: *minute, began: time.0 - millis };
+        if let Some(millis) = millis {
+            *known = Minute { text: *minute, began: time.0 - millis };
         }
         Some(time)
     }

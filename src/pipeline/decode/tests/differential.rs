@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{Alert, Decoded, decode, pairs};
 use crate::model::alert::Format;
 use crate::model::labels::{self, Pairs};
-use crate::pipeline::decode::{Detail, LabelReader, Limits, Reject, ScannedAlert, Scanner, SplitRecord};
+use crate::pipeline::decode::{DetailReader, LabelReader, Limits, Reject, ScannedAlert, Scanner, SplitRecord};
 
 /// Holds what the scanner makes of a record against what the general parser made of it.
 pub(super) fn compare(format: Format, record: &[u8], decoded: &Decoded) {
@@ -21,7 +21,7 @@ pub(super) fn compare(format: Format, record: &[u8], decoded: &Decoded) {
     let text = String::from_utf8_lossy(record);
     let elements = decoded.as_ref().unwrap_or_else(|reject| panic!("taken, but {reject:?}: {text}"));
     assert_eq!(alerts.len(), elements.len(), "{text}");
-    let mut reader = LabelReader::new(Limits::default());
+    let (mut reader, mut details) = (LabelReader::new(Limits::default()), DetailReader::default());
     let split = SplitRecord::new(format, record);
     for ((index, scanned), element) in (0..).zip(&alerts).zip(elements) {
         let bytes = &record[scanned.span.0..scanned.span.1];
@@ -35,7 +35,7 @@ pub(super) fn compare(format: Format, record: &[u8], decoded: &Decoded) {
         match element {
             Err(reject) => assert_eq!(read, Err(*reject), "{text}"),
             Ok(alert) => {
-                let detail = Detail::of(bytes);
+                let detail = details.read(bytes);
                 assert_eq!(read.as_ref(), Ok(&detail.labels), "{text}");
                 let pairs =
                     |encoded: &[u8]| Pairs(encoded).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -45,7 +45,7 @@ pub(super) fn compare(format: Format, record: &[u8], decoded: &Decoded) {
                     status: scanned.status,
                     starts_at: scanned.starts_at,
                     ends_at: scanned.ends_at,
-                    generator_url: Some(detail.url).filter(|url| !url.is_empty()),
+                    generator_url: Some(String::from_utf8(detail.url.clone()).unwrap()).filter(|url| !url.is_empty()),
                     received_at: scanned.received_at,
                     unusable_times: scanned.unusable_times,
                 };
