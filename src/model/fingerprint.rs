@@ -126,27 +126,32 @@ impl MemberKey {
 }
 
 /// Adds up label by label, so that their order does not matter and nothing has to be sorted.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct FingerprintBuilder {
     key: HashKey,
     sum: u128,
     n_labels: u64,
+    /// What is hashed of a label.
+    bytes: Vec<u8>,
 }
 
 impl FingerprintBuilder {
     /// The empty label set under `key`.
     #[must_use]
     pub const fn new(key: HashKey) -> Self {
-        Self { key, sum: 0, n_labels: 0 }
+        Self { key, sum: 0, n_labels: 0, bytes: Vec::new() }
     }
 
     /// Adds one identity label.
     pub fn label(&mut self, name: &str, value: &str) {
-        let mut hasher = self.key.hasher(PURPOSE_LABEL);
-        hasher.write_u64(name.len() as u64); // The border between name and value counts.
-        hasher.write(name.as_bytes());
-        hasher.write(value.as_bytes());
-        self.sum = self.sum.wrapping_add(hasher.finish128().as_u128());
+        self.bytes.clear();
+        self.bytes.push(PURPOSE_LABEL);
+        self.bytes.extend_from_slice(&(name.len() as u64).to_le_bytes()); // The border between name and value counts.
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.extend_from_slice(value.as_bytes());
+        // In one piece: a piece at a time takes twice as long.
+        let hash = SipHasher24::new_with_key(&self.key.0).hash(&self.bytes);
+        self.sum = self.sum.wrapping_add(hash.as_u128());
         self.n_labels += 1;
     }
 

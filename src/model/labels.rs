@@ -32,12 +32,26 @@ impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (name_len, rest) = self.0.split_first_chunk::<2>()?;
-        let (value_len, rest) = rest.split_first_chunk::<2>()?;
-        let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*name_len)))?;
-        let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*value_len)))?;
-        self.0 = rest;
+        let mut bytes = BytePairs(self.0);
+        let (name, value) = bytes.next()?;
+        self.0 = bytes.0;
         Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
+    }
+}
+
+/// The same for who does not look into the texts: UTF-8, as they were encoded.
+#[derive(Clone, Copy, Debug)]
+pub struct BytePairs<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for BytePairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let ([a, b, c, d], rest) = self.0.split_first_chunk::<4>()?;
+        let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([*a, *b])))?;
+        let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([*c, *d])))?;
+        self.0 = rest;
+        Some((name, value))
     }
 }
 

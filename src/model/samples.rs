@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::model::alert::Severity;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::incident::Sample;
-use crate::model::labels::Pairs;
+use crate::model::labels::BytePairs;
 use crate::model::time::Timestamp;
 
 /// A list of samples. To whoever reads it, it is a `Vec<Sample>`; cloning shares the text.
@@ -102,7 +102,7 @@ impl<'de> Deserialize<'de> for Samples {
     }
 }
 
-/// An alert as it becomes a sample; texts are borrowed, label sets in the encoding of `model::labels`.
+/// An alert as it becomes a sample; texts are borrowed and in UTF-8, label sets in the encoding of `model::labels`.
 #[derive(Clone, Copy, Debug)]
 pub struct SampleTexts<'a> {
     /// The alert's identity.
@@ -125,9 +125,12 @@ pub struct SampleTexts<'a> {
 #[derive(Clone, Debug)]
 pub struct Ordered<'a> {
     texts: SampleTexts<'a>,
-    labels: Vec<(&'a str, &'a str)>,
-    annotations: Vec<(&'a str, &'a str)>,
+    labels: Vec<BytePair<'a>>,
+    annotations: Vec<BytePair<'a>>,
 }
+
+/// Name and value, in UTF-8.
+type BytePair<'a> = (&'a [u8], &'a [u8]);
 
 impl<'a> SampleTexts<'a> {
     /// Brings the pairs into the order of their names.
@@ -170,7 +173,7 @@ impl Ordered<'_> {
         object(&self.annotations, out);
         if !self.texts.url.is_empty() {
             out.extend_from_slice(b",\"generator_url\":");
-            text(&String::from_utf8_lossy(self.texts.url), out);
+            text(self.texts.url, out);
         }
         out.push(b'}');
     }
@@ -181,10 +184,13 @@ const ROOM_PER_PAIR: usize = 6;
 const ROOM_BESIDES: usize = 256;
 
 /// The pairs of an encoded set by name; of equal names the last counts, as in a map.
-fn sorted(encoded: &[u8]) -> Vec<(&str, &str)> {
-    let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(16);
-    pairs.extend(Pairs(encoded));
-    pairs.sort_by_key(|(name, _)| *name);
+fn sorted(encoded: &[u8]) -> Vec<BytePair<'_>> {
+    let mut pairs: Vec<BytePair<'_>> = Vec::with_capacity(16);
+    pairs.extend(BytePairs(encoded));
+    if pairs.is_sorted_by(|(name, _), (next, _)| name < next) {
+        return pairs; // As most senders write them.
+    }
+    pairs.sort_by_key(|(name, _)| *name); // By bytes, which in UTF-8 is by characters.
     pairs.dedup_by(|later, kept| {
         let is_same = later.0 == kept.0;
         if is_same {
@@ -195,7 +201,7 @@ fn sorted(encoded: &[u8]) -> Vec<(&str, &str)> {
     pairs
 }
 
-fn object(pairs: &[(&str, &str)], out: &mut Vec<u8>) {
+fn object(pairs: &[BytePair<'_>], out: &mut Vec<u8>) {
     out.push(b'{');
     for (at, (name, value)) in pairs.iter().enumerate() {
         if at > 0 {
@@ -209,13 +215,13 @@ fn object(pairs: &[(&str, &str)], out: &mut Vec<u8>) {
 }
 
 /// A JSON string. Looking through the whole text first is faster than by characters: hardly any has one to escape.
-fn text(text: &str, out: &mut Vec<u8>) {
+fn text(text: &[u8], out: &mut Vec<u8>) {
     let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    if text.bytes().fold(false, |any, byte| any | is_special(byte)) {
-        return json(text, out);
+    if text.iter().fold(false, |any, byte| any | is_special(*byte)) {
+        return json(&*String::from_utf8_lossy(text), out);
     }
     out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(text);
     out.push(b'"');
 }
 

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::labels::BytePairs;
+
 /// Names kept, each of at most 256 bytes (a limit of the decoder). Whoever sends more names than that gets them in full.
 const NAMES_MAX: usize = 4_096;
 
@@ -19,10 +21,10 @@ pub(crate) struct Names {
 
 impl Names {
     /// Appends the packed form of an encoded set (`model::labels`). Texts are bytes here: they come back as they went.
-    pub(crate) fn pack(&mut self, mut encoded: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn pack(&mut self, encoded: &[u8], out: &mut Vec<u8>) {
         out.reserve(encoded.len());
         let mut place = 0;
-        while let Some((name, value)) = split(&mut encoded) {
+        for (name, value) in BytePairs(encoded) {
             match self.number_of(place, name) {
                 Some(number) => put(number + 1, out),
                 None => {
@@ -82,15 +84,6 @@ impl Names {
         }
         Some(number)
     }
-}
-
-/// The next pair of an encoded set.
-fn split<'a>(encoded: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let ([a, b, c, d], rest) = encoded.split_first_chunk::<4>()?;
-    let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([*a, *b])))?;
-    let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([*c, *d])))?;
-    *encoded = rest;
-    Some((name, value))
 }
 
 fn put(mut value: u32, out: &mut Vec<u8>) {

@@ -3,6 +3,7 @@
 //! As everywhere in this room: what is out of the ordinary (a label twice, an annotation that is no text or beyond its
 //! bounds) is left to the general parser, with `None`.
 
+use crate::model::labels::BytePairs;
 use crate::pipeline::decode::detail::Detail;
 use crate::pipeline::decode::limits::Limits;
 use crate::pipeline::decode::scan::blocks::Marks;
@@ -103,7 +104,7 @@ fn object(walk: &mut Walk<'_>, bounds: &Bounds, out: &mut Vec<u8>) -> Option<()>
         let (lengths, texts) = pair.split_first_chunk_mut::<4>()?;
         let ([a, b], [c, d]) = ((name as u16).to_le_bytes(), (value as u16).to_le_bytes());
         *lengths = [a, b, c, d];
-        let is_new = !names(earlier).any(|known| *known == texts[..name]);
+        let is_new = BytePairs(earlier).all(|(known, _)| Some(known) != texts.get(..name));
         (fits && is_some && is_new).then_some(())?;
         match walk.next()? {
             b',' => {}
@@ -114,20 +115,10 @@ fn object(walk: &mut Walk<'_>, bounds: &Bounds, out: &mut Vec<u8>) -> Option<()>
     None
 }
 
-/// The names of an encoded set.
-fn names(mut encoded: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let ([a, b, c, d], rest) = encoded.split_first_chunk::<4>()?;
-        let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([*a, *b])))?;
-        encoded = rest.get(usize::from(u16::from_le_bytes([*c, *d]))..)?;
-        Some(name)
-    })
-}
-
 /// Appends what a JSON string stands for, its stretch between the quotes given; returns how many bytes that is.
 fn unescape(mut text: &[u8], out: &mut Vec<u8>) -> Option<usize> {
     let start = out.len();
-    while let Some(at) = text.iter().position(|byte| *byte == b'\\') {
+    while let Some(at) = memchr::memchr(b'\\', text) {
         out.extend_from_slice(text.get(..at)?);
         let (kind, rest) = text.get(at + 1..)?.split_first()?;
         text = rest;
