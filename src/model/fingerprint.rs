@@ -144,14 +144,24 @@ impl FingerprintBuilder {
 
     /// Adds one identity label.
     pub fn label(&mut self, name: &str, value: &str) {
+        let hash = self.hash(name.as_bytes(), value.as_bytes());
+        self.add(hash);
+    }
+
+    /// The hash of a label, for `add`.
+    pub fn hash(&mut self, name: &[u8], value: &[u8]) -> u128 {
         self.bytes.clear();
         self.bytes.push(PURPOSE_LABEL);
         self.bytes.extend_from_slice(&(name.len() as u64).to_le_bytes()); // The border between name and value counts.
-        self.bytes.extend_from_slice(name.as_bytes());
-        self.bytes.extend_from_slice(value.as_bytes());
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value);
         // In one piece: a piece at a time takes twice as long.
-        let hash = SipHasher24::new_with_key(&self.key.0).hash(&self.bytes);
-        self.sum = self.sum.wrapping_add(hash.as_u128());
+        SipHasher24::new_with_key(&self.key.0).hash(&self.bytes).as_u128()
+    }
+
+    /// Adds a label whose hash is known.
+    pub const fn add(&mut self, hash: u128) {
+        self.sum = self.sum.wrapping_add(hash);
         self.n_labels += 1;
     }
 

@@ -173,6 +173,14 @@ pub struct Identity {
     pub alias: Vec<(String, String)>,
 }
 
+impl Identity {
+    /// Whether it takes every label as it is.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.labels.is_empty() && self.drop.is_empty() && self.mask.is_empty() && self.alias.is_empty()
+    }
+}
+
 /// Replaces what `pattern` finds in the value of `label` (every label if `None`).
 #[derive(Clone, Debug)]
 pub struct Mask {

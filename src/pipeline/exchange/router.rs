@@ -210,7 +210,7 @@ impl Router {
         let learn = |pairs: &[(&str, &str)]| {
             scratch.clear();
             labels::encode(pairs.iter().copied(), scratch);
-            identifier.learn(hash, source, pairs)
+            identifier.learn(hash, source, pairs, scratch)
         };
         Ok((reader.read(text, learn)?, true))
     }

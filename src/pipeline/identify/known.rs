@@ -18,6 +18,9 @@ const PAIRS: usize = 1 << 16;
 /// Bytes of the secret, as XXH3's own has (`XXH3_SECRET_DEFAULT_SIZE`).
 const SECRET_BYTES: usize = 192;
 
+/// The secret.
+pub(super) type Secret = [u8; SECRET_BYTES];
+
 /// How a label set is written: the same set has another text in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -48,7 +51,7 @@ const _: () = assert!(size_of::<Place>() == 64, "a place is one cache line");
 
 /// The table.
 pub(super) struct KnownTexts {
-    secret: [u8; SECRET_BYTES],
+    pub(super) secret: Secret,
     pairs: Vec<Pair>,
 }
 

@@ -1,7 +1,9 @@
 //! From labels to identity: fingerprint, window rule, group key, severity; computed once per distinct label text.
 //!
-//! `known` remembers label texts, `rules` finds the window rule; here is what is computed of a text seen for the first time.
+//! `known` remembers label texts, `hashes` single labels, `rules` finds the window rule; here is what is computed of a text
+//! seen for the first time.
 
+mod hashes;
 mod known;
 mod rules;
 
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use crate::model::alert::Severity;
 use crate::model::fingerprint::{Fingerprint, FingerprintBuilder, GroupHash, HashKey, group_hash};
 use crate::model::labels::Pairs;
+use crate::pipeline::identify::hashes::LabelHashes;
 use crate::pipeline::identify::known::KnownTexts;
 use crate::pipeline::identify::rules::RuleIndex;
 use crate::pipeline::options::{Identity, Options, SourceOptions, WindowRule};
@@ -37,6 +40,7 @@ pub struct Identifier {
     sources: Arc<[SourceOptions]>,
     key: HashKey,
     known: KnownTexts,
+    hashes: LabelHashes,
 }
 
 impl Identifier {
@@ -49,6 +53,7 @@ impl Identifier {
             sources: options.sources.clone(),
             key,
             known: KnownTexts::new(),
+            hashes: LabelHashes::new(key),
         }
     }
 
@@ -66,9 +71,10 @@ impl Identifier {
         self.known.get(text)
     }
 
-    /// Computes the identity of a label set, and remembers it for its text.
-    pub fn learn(&mut self, text: TextHash, source: SourceIndex, labels: &[(&str, &str)]) -> Known {
-        let known = self.compute(source, labels);
+    /// Computes the identity of a label set, and remembers it for its text. `encoded`: the set in the encoding of
+    /// `model::labels`.
+    pub fn learn(&mut self, text: TextHash, source: SourceIndex, labels: &[(&str, &str)], encoded: &[u8]) -> Known {
+        let known = self.compute(source, labels, encoded);
         self.known.put(text, known);
         known
     }
@@ -78,24 +84,24 @@ impl Identifier {
         let text = self.hash(source, Form::Encoded, encoded);
         self.recall(text).unwrap_or_else(|| {
             let labels: Vec<(&str, &str)> = Pairs(encoded).collect();
-            self.learn(text, source, &labels)
+            self.learn(text, source, &labels, encoded)
         })
     }
 
-    fn compute(&self, source: SourceIndex, labels: &[(&str, &str)]) -> Known {
-        let identity = self.sources.get(usize::from(source.0)).map(|source| source.identity.as_ref());
+    fn compute(&mut self, source: SourceIndex, labels: &[(&str, &str)], encoded: &[u8]) -> Known {
         let value_of = |name: &str| labels.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         let rule = self.index.first_match(&self.rules, labels);
         let group = self
             .rules
             .get(rule)
             .map_or_else(GroupHash::default, |rule| group_hash(self.key, &rule.name, rule.group_labels(value_of)));
-        Known {
-            fingerprint: fingerprint_of(self.key, identity.unwrap_or(&Identity::default()), labels),
-            group,
-            rule: rule as u16,
-            severity: value_of("severity").map_or(Severity::Unknown, Severity::from_label),
-        }
+        let severity = value_of("severity").map_or(Severity::Unknown, Severity::from_label);
+        let identity = self.sources.get(usize::from(source.0)).map(|source| source.identity.as_ref());
+        let fingerprint = match identity.filter(|identity| !identity.is_plain()) {
+            Some(identity) => fingerprint_of(self.key, identity, labels),
+            None => self.hashes.fingerprint(&self.known.secret, encoded),
+        };
+        Known { fingerprint, group, rule: rule as u16, severity }
     }
 }
 

@@ -18,22 +18,26 @@ const KEPT_PLACES: usize = 1 << 20;
 /// The quotes of a text that begin or end a string. Used again from record to record.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    /// Where they are, in order; behind them `NOWHERE`, then what earlier texts left.
+    quotes: Found,
+    /// The characters behind backslashes that escape them.
+    escapes: Found,
+}
+
+/// Places in a text.
+#[derive(Debug, Default)]
+struct Found {
+    /// Where they are, in order; behind them what earlier texts left.
     places: Vec<u32>,
+    n: usize,
 }
 
 /// What is carried from block to block.
 struct Marking<'a> {
-    text: &'a [u8],
-    places: &'a mut Vec<u32>,
-    /// Quotes so far: an odd number is inside a string.
-    n_quotes: usize,
+    marks: &'a mut Marks,
     /// Where the block begins.
     start: usize,
     /// 1 if the first character of the block is escaped.
     escaped: u64,
-    /// Where the `u` of the last high surrogate was; at first nowhere near.
-    high: usize,
     has_high: bool,
 }
 
@@ -41,74 +45,70 @@ impl Marks {
     /// Where the quotes are, ending with `NOWHERE` at least once.
     #[inline]
     pub(super) fn places(&self) -> &[u32] {
-        &self.places
+        &self.quotes.places
     }
 
     /// Marks the quotes of `text`. `None` if it has something that only the general parser may judge.
     #[inline]
     pub(super) fn mark(&mut self, text: &[u8]) -> Option<()> {
-        if self.places.len() > KEPT_PLACES {
-            self.places = Vec::new();
-        }
-        let mut marking = Marking {
-            text,
-            places: &mut self.places,
-            n_quotes: 0,
-            start: 0,
-            escaped: 0,
-            high: NOWHERE as usize,
-            has_high: false,
-        };
+        self.quotes.clear();
+        self.escapes.clear();
+        let mut marking = Marking { marks: self, start: 0, escaped: 0, has_high: false };
         let is_whole = lanes::walk(text, &mut marking);
-        let Marking { n_quotes, has_high, escaped, .. } = marking;
+        let Marking { has_high, escaped, .. } = marking;
         if !is_whole || escaped != 0 || has_high && simdutf8::basic::from_utf8(text).is_err() {
             return None;
         }
-        self.places.resize(self.places.len().max(n_quotes + 1), NOWHERE);
-        *self.places.get_mut(n_quotes)? = NOWHERE;
+        check_escapes(text, self.escapes.places.get(..self.escapes.n)?)?;
+        self.quotes.room::<1>()?[0] = NOWHERE;
         Some(())
+    }
+}
+
+impl Found {
+    fn clear(&mut self) {
+        if self.places.len() > KEPT_PLACES {
+            self.places = Vec::new();
+        }
+        self.n = 0;
+    }
+
+    /// Room for so many more.
+    #[inline(always)] // Into a function that is made for an instruction set.
+    fn room<const N: usize>(&mut self) -> Option<&mut [u32; N]> {
+        if self.places.len() < self.n + N {
+            self.places.resize((self.n + N) * 2, NOWHERE);
+        }
+        self.places.get_mut(self.n..)?.first_chunk_mut()
     }
 }
 
 impl Visit for Marking<'_> {
     #[inline(always)] // Into a function that is made for an instruction set.
-    fn visit(&mut self, block: Block, spread: impl FnOnce(u64, u32, &mut Places)) -> bool {
-        let mut quotes = block.quotes;
-        if block.backslashes | block.controls | self.escaped != 0 {
-            match self.look_closer(&block) {
-                Some(rest) => quotes = rest,
-                None => return false,
-            }
+    fn visit(&mut self, block: Block, spread: impl Fn(u64, u32, &mut Places)) -> bool {
+        // Hardly anything is decided here: where blocks have backslashes is different in every text, and each wrong guess
+        // of the processor costs as much as a block.
+        let start = self.start as u32;
+        let escaped = escaped(block.backslashes, &mut self.escaped);
+        let quotes = block.quotes & !escaped;
+        let Marks { quotes: all_quotes, escapes } = &mut *self.marks;
+        let begins_inside = 0_u64.wrapping_sub(all_quotes.n as u64 & 1);
+        if block.controls != 0 && block.controls & (prefix_xor(quotes) ^ begins_inside) != 0 {
+            return false;
         }
+        let (Some(quote_room), Some(escape_room)) = (all_quotes.room(), escapes.room()) else { return false };
+        spread(quotes, start, quote_room);
+        spread(escaped, start, escape_room);
+        all_quotes.n += quotes.count_ones() as usize;
+        escapes.n += escaped.count_ones() as usize;
         self.has_high |= block.has_high;
-        if self.places.len() < self.n_quotes + BLOCK {
-            self.places.resize((self.n_quotes + BLOCK) * 2, NOWHERE);
-        }
-        let places = self.places.get_mut(self.n_quotes..self.n_quotes + BLOCK);
-        let Some(places) = places.and_then(|places| places.as_mut_array::<BLOCK>()) else { return false };
-        self.n_quotes += quotes.count_ones() as usize;
-        spread(quotes, self.start as u32, places);
         self.start += BLOCK;
         true
     }
 }
 
-impl Marking<'_> {
-    /// The quotes of a block that are not escaped; `None` if something may not stand in a string.
-    #[inline(never)]
-    fn look_closer(&mut self, block: &Block) -> Option<u64> {
-        let escaped = escaped(block.backslashes, &mut self.escaped);
-        check_escapes(self.text, self.start, escaped, &mut self.high)?;
-        let quotes = block.quotes & !escaped;
-        if block.controls == 0 {
-            return Some(quotes);
-        }
-        let begins_inside = 0_u64.wrapping_sub(self.n_quotes as u64 & 1);
-        (block.controls & (prefix_xor(quotes) ^ begins_inside) == 0).then_some(quotes)
-    }
-}
-
 /// Which characters of a block stand behind a backslash that escapes them. `carry`: whether the first one does.
+#[inline(always)]
 fn escaped(backslashes: u64, carry: &mut u64) -> u64 {
     let backslashes = backslashes & !*carry;
     let follows = backslashes << 1 | *carry;
@@ -126,12 +126,12 @@ fn prefix_xor(mut bits: u64) -> u64 {
     bits
 }
 
-/// Looks at the escaped characters of the block that begins at `start`. `high`: where the `u` of the last high surrogate was;
-/// a surrogate without its other half is left to the general parser.
-fn check_escapes(text: &[u8], start: usize, mut escaped: u64, high: &mut usize) -> Option<()> {
-    while escaped != 0 {
-        let at = start + escaped.trailing_zeros() as usize;
-        escaped &= escaped - 1;
+/// Looks at the escaped characters of a text. A surrogate without its other half is left to the general parser.
+#[inline]
+fn check_escapes(text: &[u8], escapes: &[u32]) -> Option<()> {
+    let mut high = usize::MAX / 2; // Where the `u` of the last high surrogate was; at first nowhere near.
+    for at in escapes {
+        let at = *at as usize;
         match text.get(at)? {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
             b'u' => {
@@ -144,9 +144,9 @@ fn check_escapes(text: &[u8], start: usize, mut escaped: u64, high: &mut usize) 
                         let [b'\\', b'u', b'd' | b'D', b'c'..=b'f' | b'C'..=b'F'] = text.get(at + 5..at + 9)? else {
                             return None;
                         };
-                        *high = at;
+                        high = at;
                     }
-                    [b'd' | b'D', b'c'..=b'f' | b'C'..=b'F', ..] if *high + 6 != at => return None,
+                    [b'd' | b'D', b'c'..=b'f' | b'C'..=b'F', ..] if high + 6 != at => return None,
                     _ => {}
                 }
             }

@@ -23,7 +23,7 @@ pub(super) type Places = [u32; BLOCK];
 pub(super) trait Visit {
     /// Takes a block. `spread` writes where the bits of a mask are, counted from a start, and may write anything behind
     /// the last of them. False ends the walk.
-    fn visit(&mut self, block: Block, spread: impl FnOnce(u64, u32, &mut Places)) -> bool;
+    fn visit(&mut self, block: Block, spread: impl Fn(u64, u32, &mut Places)) -> bool;
 }
 
 /// Walks over `text` with what this processor has; false if `visitor` ended it.
@@ -120,6 +120,9 @@ fn walk_with(
 /// Eight places at a time, with nothing to decide in between: most blocks have fewer. What is too much is overwritten.
 #[inline(always)]
 fn spread_plainly(mut bits: u64, start: u32, places: &mut Places) {
+    if bits == 0 {
+        return;
+    }
     for eight in places.as_chunks_mut::<8>().0 {
         for place in eight {
             *place = start.wrapping_add(bits.trailing_zeros());
@@ -312,7 +315,7 @@ mod tests {
     struct Blocks(Vec<Block>);
 
     impl Visit for Blocks {
-        fn visit(&mut self, block: Block, _: impl FnOnce(u64, u32, &mut Places)) -> bool {
+        fn visit(&mut self, block: Block, _: impl Fn(u64, u32, &mut Places)) -> bool {
             self.0.push(block);
             self.0.len() < 4
         }
