@@ -8,6 +8,7 @@ mod corpus;
 mod follow;
 mod http;
 mod kafka;
+mod latency;
 mod measure;
 mod memory;
 mod parse;
@@ -34,6 +35,8 @@ enum Command {
     Parse(parse::Args),
     /// Our engine: bytes in memory to epochs that only have to be written
     Memory(memory::Args),
+    /// How long an alert takes through our engine, offered in an open loop
+    Latency(latency::Args),
     /// Nothing but librdkafka: its batch interface, one thread
     Consume(consume::Args),
     /// Requests over keep-alive connections, rendered beforehand
@@ -53,6 +56,7 @@ fn main() -> Result<()> {
         Command::Weekend(input) => weekend::run(&input),
         Command::Parse(args) => parse::run(&args),
         Command::Memory(args) => memory::run(&args),
+        Command::Latency(args) => latency::run(&args),
         Command::Consume(args) => consume::run(&args),
         Command::HttpLoad(args) => http::run(&args),
         Command::KafkaCreate(args) => kafka::create(&args),

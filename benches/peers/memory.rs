@@ -25,7 +25,7 @@ use crate::measure::Meter;
 /// Records that a source hands on at once.
 const BATCH_RECORDS: usize = 1_000;
 /// Batches that may wait for the sequencer: what a source has.
-const BATCHES_WAITING: usize = 4;
+pub(crate) const BATCHES_WAITING: usize = 4;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -72,7 +72,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let batches = batches(&corpus);
     let truth = corpus.truth;
     drop(corpus.bytes);
-    let options = options(args);
+    let (decoders, shards) = if args.threads > 1 { (args.decoders, args.shards) } else { (1, 1) };
+    let options = engine(decoders, shards, args.rules);
     let start = Start::new(options.clone(), Restored::default(), HashKey::FIXED)?;
     let meter = Meter::start();
     let found =
@@ -89,19 +90,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     spent.print("memory", n_records, n_bytes, more)
 }
 
-/// As by default, but that an incident is told at once, as the peers do.
-fn options(args: &Args) -> Arc<Options> {
-    let threaded = args.threads > 1;
+/// As by default, but that an incident is told at once, as the peers do. All rules but the last match nothing.
+pub(crate) fn engine(decoders: usize, shards: usize, rules: u32) -> Arc<Options> {
     let rule = |number: u32| {
-        let is_last = number + 1 == args.rules;
+        let is_last = number + 1 == rules;
         let matchers = if is_last { Vec::new() } else { never(number) };
         WindowRule { wait: Millis(0), matchers, ..WindowRule::named(&format!("rule-{number}")) }
     };
     Arc::new(Options {
-        decoders: if threaded { args.decoders } else { 1 },
-        shards: if threaded { args.shards } else { 1 },
+        decoders,
+        shards,
         epoch: EpochOptions::default(),
-        rules: (0..args.rules).map(rule).collect(),
+        rules: (0..rules).map(rule).collect(),
         sources: vec![SourceOptions::named("alerts")].into(),
         samples: 10,
         config_version: 1,
