@@ -12,7 +12,7 @@ use tidegate::pipeline::start::Start;
 use tidegate::pipeline::state::Restored;
 
 use crate::measure::Meter;
-use crate::memory::{BATCH_RECORDS, options};
+use crate::memory::{BATCH_RECORDS, engine};
 
 /// Members of a group.
 const GROUP: u64 = 1_000;
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let options = options(1, 1, 1);
+    let options = engine(1, 1, 1);
     let start = Start::new(options.clone(), Restored::default(), HashKey::FIXED)?;
     let sequencer = Sequencer::new(&options, &[], &[], start.next_record);
     let mut way =

@@ -9,6 +9,7 @@ mod follow;
 mod http;
 mod kafka;
 mod keys;
+mod latency;
 mod measure;
 mod memory;
 mod parse;
@@ -37,6 +38,8 @@ enum Command {
     Memory(memory::Args),
     /// Our engine, on repeats of so many fingerprints that no cache holds them
     Keys(keys::Args),
+    /// How long an alert takes through our engine, offered in an open loop
+    Latency(latency::Args),
     /// Nothing but librdkafka: its batch interface, one thread
     Consume(consume::Args),
     /// Requests over keep-alive connections, rendered beforehand
@@ -57,6 +60,7 @@ fn main() -> Result<()> {
         Command::Parse(args) => parse::run(&args),
         Command::Memory(args) => memory::run(&args),
         Command::Keys(args) => keys::run(&args),
+        Command::Latency(args) => latency::run(&args),
         Command::Consume(args) => consume::run(&args),
         Command::HttpLoad(args) => http::run(&args),
         Command::KafkaCreate(args) => kafka::create(&args),

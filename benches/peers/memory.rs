@@ -26,7 +26,7 @@ use crate::measure::Meter;
 /// Records that a source hands on at once.
 pub(crate) const BATCH_RECORDS: usize = 1_000;
 /// Batches that may wait for the sequencer: what a source has.
-const BATCHES_WAITING: usize = 4;
+pub(crate) const BATCHES_WAITING: usize = 4;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let truth = corpus.truth;
     drop(corpus.bytes);
     let (decoders, shards) = if args.threads > 1 { (args.decoders, args.shards) } else { (1, 1) };
-    let options = options(decoders, shards, args.rules);
+    let options = engine(decoders, shards, args.rules);
     let start = Start::new(options.clone(), Restored::default(), HashKey::FIXED)?;
     let meter = Meter::start();
     let found =
@@ -92,9 +92,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// As by default, but that an incident is told at once, as the peers do. All rules but the last match nothing.
-pub(crate) fn options(decoders: usize, shards: usize, n_rules: u32) -> Arc<Options> {
+pub(crate) fn engine(decoders: usize, shards: usize, rules: u32) -> Arc<Options> {
     let rule = |number: u32| {
-        let is_last = number + 1 == n_rules;
+        let is_last = number + 1 == rules;
         let matchers = if is_last { Vec::new() } else { never(number) };
         WindowRule { wait: Millis(0), matchers, ..WindowRule::named(&format!("rule-{number}")) }
     };
@@ -102,7 +102,7 @@ pub(crate) fn options(decoders: usize, shards: usize, n_rules: u32) -> Arc<Optio
         decoders,
         shards,
         epoch: EpochOptions::default(),
-        rules: (0..n_rules).map(rule).collect(),
+        rules: (0..rules).map(rule).collect(),
         sources: vec![SourceOptions::named("alerts")].into(),
         samples: 10,
         config_version: 1,

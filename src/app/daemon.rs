@@ -183,12 +183,14 @@ fn listen(
     servers: &Mutex<Vec<Server>>,
 ) -> anyhow::Result<(SocketAddr, Option<SocketAddr>)> {
     let part = if config.http.admin_listen.is_some() { Part::Public } else { Part::Everything };
-    let server = serve(&server_options(config, config.http.listen), router(control.clone(), part), &control.metrics)?;
+    let (options, alerts) = (server_options(config, config.http.listen), Some(control.clone()));
+    let server = serve(&options, router(control.clone(), part), alerts, &control.metrics)?;
     let address = server.address();
     let mut running = vec![server];
     let mut admin_address = None;
     if let Some(admin) = config.http.admin_listen {
-        let server = serve(&server_options(config, admin), router(control.clone(), Part::Admin), &control.metrics)?;
+        let options = server_options(config, admin);
+        let server = serve(&options, router(control.clone(), Part::Admin), None, &control.metrics)?;
         admin_address = Some(server.address());
         running.push(server);
     }

@@ -17,7 +17,7 @@ use crate::pipeline::source::{Position, SourceEvent, commands, file, kafka, stdi
 
 /// Batches that may wait for the sequencer, per source of records: with 1,000 records each, two epochs.
 const BATCHES: usize = 64;
-/// Requests that may wait for the sequencer; beyond that the intake refuses.
+/// Batches of requests that may wait for the sequencer; beyond that the intake refuses.
 const REQUESTS: usize = 4_096;
 
 /// The running sources.

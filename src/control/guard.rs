@@ -6,7 +6,7 @@
 //! Every answer counts, refusals too.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -21,7 +21,7 @@ use crate::control::pages;
 use crate::control::problem::Problem;
 use crate::control::routes::{OPEN_PATHS, PAGE_PATHS};
 use crate::control::session::{LIFETIME, Sessions};
-use crate::metrics::{Metric, Metrics};
+use crate::metrics::{Counter, Metric, Metrics};
 use crate::model::time::{Clock as _, SystemClock};
 
 /// The cookie that holds the name of a session.
@@ -59,13 +59,24 @@ pub struct Guard {
     options: ArcSwap<GuardOptions>,
     sessions: Sessions,
     metrics: Metrics,
+    answers: RwLock<Vec<Answers>>,
+}
+
+/// The counter of the answers of a route with one status: a handful of each, so that looking through them costs less than
+/// finding the metric by its name and labels with every request.
+#[derive(Debug)]
+struct Answers {
+    route: String,
+    code: StatusCode,
+    counter: Counter,
 }
 
 impl Guard {
     /// A guard with these rules.
     #[must_use]
     pub fn new(options: GuardOptions, metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { options: ArcSwap::from_pointee(options), sessions: Sessions::default(), metrics })
+        let (options, sessions) = (ArcSwap::from_pointee(options), Sessions::default());
+        Arc::new(Self { options, sessions, metrics, answers: RwLock::default() })
     }
 
     /// New rules from the next request on: a reload may bring another token, which ends every session.
@@ -119,29 +130,38 @@ impl Guard {
         router.layer(from_fn_with_state(Arc::clone(self), watch))
     }
 
-    fn check(&self, request: &Request) -> Result<Guest, Problem> {
+    /// Whether a request may pass, and as whom; `is_page`: it is for a page, see `is_page`.
+    ///
+    /// # Errors
+    /// What the sender is told when it may not.
+    pub(crate) fn check<B>(&self, request: &axum::http::Request<B>, is_page: bool) -> Result<Guest, Problem> {
         let options = self.options.load();
         let headers = request.headers();
         if options.is_loopback && !host_is_known(request.uri(), headers, &options.allowed_hosts) {
             let detail = "the Host header names neither this machine's loopback nor one of allowed_hosts";
             return Err(Problem::new(StatusCode::FORBIDDEN, "unknown_host", detail));
         }
-        let guest = self.recognise(request, options.token.as_ref())?;
+        let guest = self.recognise(request, options.token.as_ref(), is_page)?;
         let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        if !is_safe && !is_from_here(headers, &options.allowed_hosts, guest, is_page(request)) {
+        if !is_safe && !is_from_here(headers, &options.allowed_hosts, guest, is_page) {
             let detail = "a page of another site may not change anything here";
             return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", detail));
         }
         Ok(guest)
     }
 
-    fn recognise(&self, request: &Request, token: Option<&SecretString>) -> Result<Guest, Problem> {
+    fn recognise<B>(
+        &self,
+        request: &axum::http::Request<B>,
+        token: Option<&SecretString>,
+        is_page: bool,
+    ) -> Result<Guest, Problem> {
         let Some(token) = token else { return Ok(Guest::Anyone) };
         if token_is_right(request.headers(), token) {
             return Ok(Guest::Bearer);
         }
         let name = session_name(request.headers());
-        if is_page(request) && name.is_some_and(|name| self.sessions.knows(name, SystemClock.now())) {
+        if is_page && name.is_some_and(|name| self.sessions.knows(name, SystemClock.now())) {
             return Ok(Guest::Session);
         }
         if OPEN_PATHS.contains(&request.uri().path()) {
@@ -150,12 +170,49 @@ impl Guard {
         let detail = "this listener asks for `Authorization: Bearer <token>`";
         Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail))
     }
+
+    /// Counts an answer and puts the headers on it that every answer has.
+    pub(crate) fn finish(&self, route: &str, response: Response) -> Response {
+        let code = response.status();
+        self.finish_as(route, code, response)
+    }
+
+    /// The same, for what is shown in another way than it is counted.
+    fn finish_as(&self, route: &str, code: StatusCode, mut response: Response) -> Response {
+        self.count(route, code);
+        // Fixed texts only: nothing that came in goes out in a header or a label.
+        let headers = response.headers_mut();
+        for (name, value) in [
+            (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::CACHE_CONTROL, "no-store"),
+            (header::REFERRER_POLICY, "no-referrer"),
+        ] {
+            headers.entry(name).or_insert(HeaderValue::from_static(value));
+        }
+        if response.status() == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+
+    fn count(&self, route: &str, code: StatusCode) {
+        let known = self.answers.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answers) = known.iter().find(|answers| answers.code == code && answers.route == route) {
+            return answers.counter.increment(1);
+        }
+        drop(known);
+        let counter = self.metrics.counter(Metric::HttpRequests, &[route, code.as_str()]);
+        counter.increment(1);
+        let mut known = self.answers.write().unwrap_or_else(PoisonError::into_inner);
+        known.push(Answers { route: route.to_owned(), code, counter });
+    }
 }
 
 async fn watch(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let browser = pages::Browser::of(&request);
-    let mut response = match guard.check(&request) {
+    let response = match guard.check(&request, is_page(&request)) {
         Ok(guest) => {
             request.extensions_mut().insert(guest);
             request.extensions_mut().insert(Arc::clone(&guard));
@@ -163,25 +220,12 @@ async fn watch(State(guard): State<Arc<Guard>>, mut request: Request, next: Next
         }
         Err(problem) => problem.into_response(),
     };
-    // Fixed texts only: nothing that came in goes out in a header or a label.
-    let (route, code) = (route.as_ref().map_or("unknown", MatchedPath::as_str), response.status());
-    guard.metrics.add(Metric::HttpRequests, &[route, code.as_str()], 1);
-    if let Some(browser) = browser {
-        response = browser.show(response);
-    }
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ] {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    if response.status() == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    response
+    let code = response.status();
+    let shown = match browser {
+        Some(browser) => browser.show(response),
+        None => response,
+    };
+    guard.finish_as(route.as_ref().map_or("unknown", MatchedPath::as_str), code, shown)
 }
 
 fn token_is_right(headers: &HeaderMap, token: &SecretString) -> bool {

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod busiest;
 pub mod config;
+mod entrance;
 #[cfg(test)]
 pub(crate) mod example;
 pub mod feed;

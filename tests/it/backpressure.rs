@@ -140,8 +140,8 @@ fn a_stalled_sink_stops_the_intake_after_an_exact_number_of_records() {
     store.stall();
     let (running, senders) = run(&options, &store, &clock, ROOM as usize);
     let lines = lines(Shape::TicketStorm, 1, 1_000);
-    // Behind the held epochs, every eleventh chunk is the mark that ends one.
-    let held = EPOCHS_HELD * EPOCH_RECORDS + CHUNKS_HELD - CHUNKS_HELD / (EPOCH_RECORDS + 1);
+    // Every chunk is a record: an epoch ends with its last.
+    let held = EPOCHS_HELD * EPOCH_RECORDS + CHUNKS_HELD;
     let room = held + ROOM;
     let mut sent = 0;
     let mut next = |patience: Duration| {

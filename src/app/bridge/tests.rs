@@ -19,8 +19,13 @@ fn bridge(capacity: usize, bytes_in_flight_max: u64) -> (HttpBridge, Receiver<So
 }
 
 fn with_clock(capacity: usize, bytes_in_flight_max: u64, clock: &Hand) -> (HttpBridge, Receiver<SourceEvent>) {
+    // One byte is enough to go alone: every request is a batch of its own.
+    let options = BridgeOptions { bytes_in_flight_max, gathered_bytes_max: 1, ..BridgeOptions::default() };
+    with_options(capacity, options, clock)
+}
+
+fn with_options(capacity: usize, options: BridgeOptions, clock: &Hand) -> (HttpBridge, Receiver<SourceEvent>) {
     let (sender, receiver) = bounded(capacity);
-    let options = BridgeOptions { bytes_in_flight_max, ..BridgeOptions::default() };
     (HttpBridge::new(sender, 40, options, Box::new(clock.clone()), Arc::default()), receiver)
 }
 
@@ -98,6 +103,103 @@ fn a_tick_ends_a_refusal() {
     assert!(matches!(channel.recv().unwrap(), SourceEvent::Unread { from, to } if (from, to) == expected));
     bridge.tick();
     assert!(matches!(channel.recv().unwrap(), SourceEvent::Idle(_)));
+}
+
+/// A bridge that gathers requests up to ten bytes.
+fn gathering(capacity: usize) -> (HttpBridge, Receiver<SourceEvent>) {
+    let options = BridgeOptions { gathered_bytes_max: 10, ..BridgeOptions::default() };
+    with_options(capacity, options, &Hand::default())
+}
+
+/// The bodies of a batch, and that their positions have no hole from `first` on.
+fn bodies(batch: &Batch, first: u64) -> Vec<&str> {
+    for (at, record) in (0..).zip(&batch.records) {
+        assert_eq!((record.position, record.next), (first + at, first + at + 1));
+    }
+    batch.records.iter().map(|record| std::str::from_utf8(batch.record_bytes(record)).unwrap()).collect()
+}
+
+fn answer_all(batch: Batch) {
+    for (_, reply) in batch.replies {
+        reply.send(Answer::Durable { accepted: 1, rejected: Vec::new() });
+    }
+}
+
+#[test]
+fn a_lone_request_goes_at_once_and_those_that_come_meanwhile_go_together() {
+    let (bridge, channel) = gathering(8);
+    let mut first = submit(&bridge, "a").unwrap();
+    let mut others: Vec<_> = ["b", "cc", "d"].map(|body| submit(&bridge, body).unwrap()).into();
+    let batch = records(channel.try_recv().unwrap());
+    assert_eq!(bodies(&batch, 40), ["a"]);
+    assert!(channel.is_empty(), "the others wait for it");
+    answer_all(batch);
+    assert!(matches!(first.try_recv(), Ok(Answer::Durable { .. })));
+    let batch = records(channel.try_recv().unwrap());
+    assert_eq!(bodies(&batch, 41), ["b", "cc", "d"]);
+    assert_eq!(batch.replies.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(bridge.bytes_in_flight(), 4);
+    answer_all(batch);
+    assert!(others.iter_mut().all(|other| matches!(other.try_recv(), Ok(Answer::Durable { .. }))));
+    let _again = submit(&bridge, "e").unwrap();
+    assert_eq!(bodies(&records(channel.try_recv().unwrap()), 44), ["e"]);
+}
+
+#[test]
+fn enough_to_be_worth_it_go_at_once_and_a_large_one_goes_alone() {
+    let (bridge, channel) = gathering(8);
+    let _waiting: Vec<_> =
+        ["a", "four", "fives", "ninebytes", "seventeen bytes.."].map(|body| submit(&bridge, body).unwrap()).into();
+    let batches: Vec<_> = channel.try_iter().map(records).collect();
+    let found: Vec<_> = batches.iter().zip([40, 41, 44]).map(|(batch, first)| bodies(batch, first)).collect();
+    assert_eq!(found, [&["a"][..], &["four", "fives", "ninebytes"], &["seventeen bytes.."]]);
+}
+
+/// A store that stands still: what is gathered goes on with the next tick, and nobody is idle before.
+#[test]
+fn a_tick_hands_on_what_is_gathered() {
+    let (bridge, channel) = gathering(8);
+    let _waiting = ["a", "b"].map(|body| submit(&bridge, body).unwrap());
+    let _first = records(channel.try_recv().unwrap());
+    bridge.tick();
+    let second = channel.try_recv().unwrap();
+    assert_eq!(bodies(&records(second), 41), ["b"]);
+    bridge.tick();
+    assert!(matches!(channel.try_recv(), Ok(SourceEvent::Idle(_))));
+}
+
+/// With room for one batch, what is gathered stays until there is room, and what would have to go at once is refused.
+#[test]
+fn without_room_the_gathered_stay_and_their_senders_are_told_in_the_end() {
+    let (bridge, channel) = gathering(1);
+    let _first = submit(&bridge, "a").unwrap();
+    let mut second = submit(&bridge, "b").unwrap();
+    bridge.tick();
+    assert_eq!(channel.len(), 1, "no room for the second");
+    assert!(submit(&bridge, "seventeen bytes..").is_err());
+    assert!(submit(&bridge, "c").is_err(), "nobody overtakes the notice of a refusal");
+    let first = records(channel.try_recv().unwrap());
+    bridge.tick();
+    assert_eq!(bodies(&records(channel.try_recv().unwrap()), 41), ["b"], "before the notice of the refusal");
+    assert_eq!(second.try_recv(), Ok(Answer::NotTaken), "the batch was dropped");
+    bridge.tick();
+    assert!(matches!(channel.try_recv(), Ok(SourceEvent::Unread { .. })));
+    let mut third = submit(&bridge, "c").unwrap();
+    assert!(channel.is_empty(), "the first is on its way still");
+    drop(channel);
+    drop(first);
+    assert_eq!(third.try_recv(), Ok(Answer::NotTaken), "nobody is there any more");
+    assert!(submit(&bridge, "d").is_err());
+    assert_eq!(bridge.bytes_in_flight(), 0);
+}
+
+#[test]
+fn closing_hands_on_what_is_gathered() {
+    let (bridge, channel) = gathering(2);
+    let _waiting = ["a", "b"].map(|body| submit(&bridge, body).unwrap());
+    bridge.close();
+    let batches: Vec<_> = channel.iter().map(records).collect();
+    assert_eq!(batches.iter().map(|batch| batch.records.len()).collect::<Vec<_>>(), [1, 1]);
 }
 
 #[test]

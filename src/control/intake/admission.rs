@@ -26,7 +26,7 @@ impl Default for IntakeOptions {
         Self {
             body_bytes_max: 8 << 20,
             read_timeout: Duration::from_secs(10),
-            in_flight_max: 256,
+            in_flight_max: 1_024,
             reading_bytes_max: 64 << 20,
             answer_timeout: Duration::from_secs(30),
             retry_after_seconds: 5,

@@ -2,11 +2,10 @@
 
 use std::io::Write as _;
 
-use axum::body::{Body, Bytes};
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use flate2::write::GzDecoder;
-use http_body::Body as _;
+use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::sync::SemaphorePermit;
 
@@ -23,7 +22,14 @@ pub(crate) struct ReadBody<'a> {
 ///
 /// # Errors
 /// 408 when it takes too long, 413 when it is too large, 415 when it is encoded in another way, 503 without room.
-pub(crate) async fn read(request: Request, bytes_max: usize, admission: &Admission) -> Result<ReadBody<'_>, Problem> {
+pub(crate) async fn read<B>(
+    request: Request<B>,
+    bytes_max: usize,
+    admission: &Admission,
+) -> Result<ReadBody<'_>, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let decoder = decoder(request.headers(), bytes_max)?;
     let body = request.into_body();
     if body.size_hint().lower() > bytes_max as u64 {
@@ -36,12 +42,15 @@ pub(crate) async fn read(request: Request, bytes_max: usize, admission: &Admissi
     })
 }
 
-async fn collect(
-    mut body: Body,
+async fn collect<B>(
+    mut body: B,
     mut decoder: Decoder,
     bytes_max: usize,
     admission: &Admission,
-) -> Result<ReadBody<'_>, Problem> {
+) -> Result<ReadBody<'_>, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let mut room: Option<SemaphorePermit<'_>> = None;
     let (mut n_received, mut n_accounted) = (0_usize, 0_usize);
     while let Some(frame) = body.frame().await {

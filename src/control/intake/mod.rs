@@ -13,8 +13,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{self, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use http_body::Body;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
@@ -70,24 +71,40 @@ struct BadElement {
     detail: &'static str,
 }
 
-pub(crate) async fn alertmanager_v2(state: State<Arc<Control>>, request: Request) -> Response {
-    take(state, Format::AlertmanagerV2, request).await
+/// The doors: where alerts are posted to, and in which format.
+const DOORS: [(&str, Format); 3] = [
+    ("/api/v2/alerts", Format::AlertmanagerV2),
+    ("/api/v1/alerts", Format::Native),
+    ("/api/v1/webhooks/alertmanager", Format::AlertmanagerWebhook),
+];
+
+/// The door at a path, as the table of routes names it.
+pub(crate) fn door(path: &str) -> Option<(&'static str, Format)> {
+    DOORS.into_iter().find(|(known, _)| *known == path)
 }
 
-pub(crate) async fn native(state: State<Arc<Control>>, request: Request) -> Response {
-    take(state, Format::Native, request).await
+pub(crate) async fn alertmanager_v2(State(control): State<Arc<Control>>, request: Request) -> Response {
+    take(&control, Format::AlertmanagerV2, request).await
 }
 
-pub(crate) async fn alertmanager_webhook(state: State<Arc<Control>>, request: Request) -> Response {
-    take(state, Format::AlertmanagerWebhook, request).await
+pub(crate) async fn native(State(control): State<Arc<Control>>, request: Request) -> Response {
+    take(&control, Format::Native, request).await
+}
+
+pub(crate) async fn alertmanager_webhook(State(control): State<Arc<Control>>, request: Request) -> Response {
+    take(&control, Format::AlertmanagerWebhook, request).await
 }
 
 pub(crate) async fn rejected_samples(State(control): State<Arc<Control>>) -> Json<Vec<RejectedSample>> {
     Json(control.samples.list())
 }
 
-async fn take(State(control): State<Arc<Control>>, format: Format, request: Request) -> Response {
-    let response = match try_take(&control, format, request).await {
+/// Takes the alerts of a request, and answers when they are durable.
+pub(crate) async fn take<B>(control: &Control, format: Format, request: http::Request<B>) -> Response
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let response = match try_take(control, format, request).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     };
@@ -97,7 +114,10 @@ async fn take(State(control): State<Arc<Control>>, format: Format, request: Requ
     response
 }
 
-async fn try_take(control: &Control, format: Format, request: Request) -> Result<Response, Problem> {
+async fn try_take<B>(control: &Control, format: Format, request: http::Request<B>) -> Result<Response, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let options = control.admission.options();
     let refused = |detail: String| Problem::unavailable("not_taken", detail, options.retry_after_seconds);
     let phase = control.board.read().phase;

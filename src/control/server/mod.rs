@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Router, ServiceExt as _};
 use axum_server::Handle;
 use axum_server::accept::{Accept, DefaultAcceptor};
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
@@ -21,7 +21,9 @@ use hyper_util::rt::TokioTimer;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
 
+use crate::control::entrance::Entrance;
 use crate::control::guard::{Guard, GuardOptions};
+use crate::control::routes::Control;
 use crate::control::server::places::Places;
 use crate::metrics::Metrics;
 
@@ -124,11 +126,17 @@ impl ServerOptions {
     }
 }
 
-/// Listens at once and serves `router` behind a guard until `Server::shut_down`.
+/// Listens at once and serves `router` behind a guard until `Server::shut_down`. With a `control`, whose routes must be among
+/// those of the router, requests with alerts take the short way to their doors.
 ///
 /// # Errors
 /// When the address may not or cannot be listened on, or certificate and key cannot be used. Nothing runs then.
-pub fn serve(options: &ServerOptions, router: Router, metrics: &Metrics) -> Result<Server, ServeError> {
+pub fn serve(
+    options: &ServerOptions,
+    router: Router,
+    control: Option<Arc<Control>>,
+    metrics: &Metrics,
+) -> Result<Server, ServeError> {
     let listen = options.listen;
     if !listen.ip().is_loopback() && options.token.is_none() && !options.insecure_listen {
         return Err(ServeError::Exposed(listen));
@@ -142,16 +150,16 @@ pub fn serve(options: &ServerOptions, router: Router, metrics: &Metrics) -> Resu
     listener.set_nonblocking(true).map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
     let guard = Guard::new(options.guard(), metrics.clone());
-    let router = guard.protect(router);
+    let entrance = Entrance::new(router, &guard, control);
     let handle = Handle::new();
     let places = Places::new(options.connections_max, metrics);
     let server = axum_server::from_tcp(listener).map_err(bind)?.handle(handle.clone());
     let task = match &tls {
         Some((_, config)) => {
             let acceptor = RustlsAcceptor::new(config.clone()).handshake_timeout(options.header_timeout);
-            start(server.acceptor(places.before(acceptor)), options, router)
+            start(server.acceptor(places.before(acceptor)), options, entrance)
         }
-        None => start(server.acceptor(places.before(DefaultAcceptor::new())), options, router),
+        None => start(server.acceptor(places.before(DefaultAcceptor::new())), options, entrance),
     };
     Ok(Server { address, guard, handle, tls, task })
 }
@@ -160,10 +168,10 @@ pub fn serve(options: &ServerOptions, router: Router, metrics: &Metrics) -> Resu
 fn start<A>(
     mut server: axum_server::Server<SocketAddr, A>,
     options: &ServerOptions,
-    router: Router,
+    entrance: Entrance,
 ) -> JoinHandle<std::io::Result<()>>
 where
-    A: Accept<tokio::net::TcpStream, Router> + Clone + Send + Sync + 'static,
+    A: Accept<tokio::net::TcpStream, Entrance> + Clone + Send + Sync + 'static,
     A::Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send,
     A::Service: axum_server::service::SendService<axum::http::Request<hyper::body::Incoming>> + Send,
     A::Future: Send,
@@ -174,7 +182,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
         .max_buf_size(options.header_bytes_max.max(8 << 10));
-    tokio::spawn(server.http1_only().serve(router.into_make_service()))
+    tokio::spawn(server.http1_only().serve(entrance.into_make_service()))
 }
 
 impl Server {

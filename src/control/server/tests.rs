@@ -17,7 +17,7 @@ fn loopback() -> ServerOptions {
 }
 
 fn start(house: &House, options: &ServerOptions) -> Server {
-    serve(options, house.router(Part::Everything), &house.control.metrics).unwrap()
+    serve(options, house.router(Part::Everything), Some(house.control.clone()), &house.control.metrics).unwrap()
 }
 
 /// Sends bytes and reads until the server closes.
@@ -32,6 +32,52 @@ async fn exchange(address: SocketAddr, bytes: &str) -> String {
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+}
+
+/// Requests with alerts have a way that does not lead through the router: it must not show.
+#[tokio::test]
+async fn the_short_way_to_the_doors_answers_as_the_router_does() {
+    let (house, token) = (House::new(), Some(SecretString::from("s3cret")));
+    let options = ServerOptions { token, ..loopback() };
+    let router = || house.router(Part::Everything);
+    let short = serve(&options, router(), Some(house.control.clone()), &house.control.metrics).unwrap();
+    let long = serve(&options, router(), None, &house.control.metrics).unwrap();
+    let bearer = "Authorization: Bearer s3cret\r\n";
+    for (path, host, more, body, expected) in [
+        ("/api/v2/alerts", "localhost", bearer, "[]", "200"),
+        ("/api/v1/alerts", "localhost", bearer, "{}", "200"),
+        ("/api/v1/webhooks/alertmanager", "localhost", bearer, "{}", "200"),
+        ("/api/v2/alerts?a=b", "localhost", bearer, "[]", "200"),
+        ("/api/v2/alerts/", "localhost", bearer, "[]", "404"),
+        ("/api/v2/alerts", "localhost", "", "[]", "401"),
+        ("/api/v2/alerts", "localhost", "Accept: text/html\r\n", "[]", "401"),
+        ("/api/v2/alerts", "localhost", "Authorization: Bearer s3cret\r\nSec-Fetch-Site: cross-site\r\n", "[]", "403"),
+        ("/api/v2/alerts", "evil.example.org", bearer, "[]", "403"),
+        ("/api/v2/alerts", "localhost", "Authorization: Bearer s3cret\r\nContent-Encoding: br\r\n", "[]", "415"),
+        ("/api/v2/alerts", "localhost", "Authorization: Bearer s3cret\r\nContent-Encoding: gzip\r\n", "[]", "400"),
+    ] {
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        let undated = |answer: String| {
+            let mut lines: Vec<_> =
+                answer.lines().filter(|line| !line.starts_with("date:")).map(str::to_owned).collect();
+            lines.sort_unstable(); // Headers have no order.
+            lines
+        };
+        let answers = [exchange(short.address(), &request).await, exchange(long.address(), &request).await];
+        assert!(answers[0].starts_with(&format!("HTTP/1.1 {expected} ")), "{path}: {}", answers[0]);
+        let [short, long] = answers.map(undated);
+        assert_eq!(short, long, "{path}");
+    }
+    let line = |route: &str, code: &str| format!("tidegate_http_requests_total{{route=\"{route}\",code=\"{code}\"}}");
+    let page = house.control.metrics.render();
+    let counted = |start: String| page.lines().find_map(|line| line.strip_prefix(&start)?.trim().parse::<u64>().ok());
+    assert_eq!(counted(line("/api/v2/alerts", "200")), Some(4), "{page}");
+    assert_eq!(counted(line("unknown", "404")), Some(2), "{page}");
+    short.shut_down(Duration::ZERO).await;
+    long.shut_down(Duration::ZERO).await;
 }
 
 #[tokio::test]
@@ -107,7 +153,7 @@ async fn the_world_needs_a_token_or_a_word() {
     let house = House::new();
     let open = ServerOptions::on("0.0.0.0:0".parse().unwrap());
     let metrics = &house.control.metrics;
-    let error = serve(&open, house.router(Part::Everything), metrics).unwrap_err();
+    let error = serve(&open, house.router(Part::Everything), None, metrics).unwrap_err();
     assert_eq!(
         error.to_string(),
         "listen address 0.0.0.0:0 is not loopback: set a bearer token, or insecure_listen: true if nobody else can reach it"
@@ -115,11 +161,11 @@ async fn the_world_needs_a_token_or_a_word() {
     let with_token = ServerOptions { token: Some(SecretString::from("t")), ..open.clone() };
     let with_word = ServerOptions { insecure_listen: true, ..open };
     for options in [with_token, with_word] {
-        serve(&options, house.router(Part::Everything), metrics).unwrap().shut_down(Duration::ZERO).await;
+        serve(&options, house.router(Part::Everything), None, metrics).unwrap().shut_down(Duration::ZERO).await;
     }
     let server = start(&house, &loopback());
     let taken = ServerOptions::on(server.address());
-    let error = serve(&taken, house.router(Part::Everything), metrics).unwrap_err();
+    let error = serve(&taken, house.router(Part::Everything), None, metrics).unwrap_err();
     assert!(error.to_string().starts_with(&format!("listen on {}: ", server.address())), "{error}");
     server.shut_down(Duration::ZERO).await;
 }

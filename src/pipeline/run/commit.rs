@@ -73,10 +73,11 @@ impl Committer {
         if let Some(look) = self.shared.tap.look(&[Stage::Incident], epoch.committed_at) {
             look.show_incidents(&epoch.incidents);
         }
+        // First: with the last answer an HTTP source hands on what it has gathered, and finds the sink free.
+        self.shared.committed.fetch_add(1, Ordering::Release);
         for (reply, answer) in attached.replies {
             reply.send(answer);
         }
-        self.shared.committed.fetch_add(1, Ordering::Release);
         let _ = self.wake.try_send(()); // If one is under way already, that is enough.
         Ok(())
     }

@@ -50,18 +50,20 @@ impl SequenceRunner {
             self.shared.beat(SEQUENCER_BEAT);
             let taken = self.next_event(&mut turn, &gathering);
             let now = self.clock.now();
+            let mut chunk = None;
             if let Some((source, event)) = taken {
-                alive = self.take(source, event, now, &mut gathering)?;
+                chunk = self.take(source, event, now, &mut gathering)?;
             } else if now - gathering.last_tick >= TICK {
                 gathering.last_tick = now;
-                let chunk = self.sequencer.tick(now);
-                alive = self.send(chunk);
+                chunk = Some(self.sequencer.tick(now));
             }
             for (shown, clock) in self.shared.clocks.iter().zip(self.sequencer.clocks()) {
                 shown.store(clock.0, Ordering::Relaxed);
             }
-            if alive && self.epoch_ends(&mut gathering, now) {
-                alive = self.end_epoch(&mut gathering, now);
+            if self.epoch_ends(&mut gathering, now) {
+                alive = self.end_epoch(&mut gathering, chunk, now);
+            } else if let Some(chunk) = chunk {
+                alive = self.send(chunk);
             }
         }
         let now = self.clock.now();
@@ -125,15 +127,17 @@ impl SequenceRunner {
         event: SourceEvent,
         now: Timestamp,
         gathering: &mut Gathering,
-    ) -> Result<bool, SourceFailed> {
+    ) -> Result<Option<Chunk>, SourceFailed> {
         if let SourceEvent::Records(batch) = &event {
             gathering.records += batch.records.len() as u64;
             gathering.waiting |= !batch.replies.is_empty();
         }
-        let Some(chunk) = self.sequencer.take(source, event, now)? else { return Ok(true) };
+        let chunk = self.sequencer.take(source, event, now)?;
         self.shared.clamped.store(self.sequencer.clamped, Ordering::Relaxed);
-        gathering.since.get_or_insert(now);
-        Ok(self.send(chunk))
+        if chunk.is_some() {
+            gathering.since.get_or_insert(now);
+        }
+        Ok(chunk)
     }
 
     fn epoch_ends(&self, gathering: &mut Gathering, now: Timestamp) -> bool {
@@ -154,12 +158,23 @@ impl SequenceRunner {
             || clock_is_old
     }
 
-    fn end_epoch(&mut self, gathering: &mut Gathering, now: Timestamp) -> bool {
-        let start_sweep = self.shared.wants_sweep.swap(false, Ordering::Relaxed);
-        let chunk = self.sequencer.mark(Mark { start_sweep }, now);
+    /// Ends the epoch with the chunk that is about to go, which saves every thread behind a second message; or with one of its
+    /// own, which moves the clocks, as a tick would: under load no other comes.
+    fn end_epoch(&mut self, gathering: &mut Gathering, last: Option<Chunk>, now: Timestamp) -> bool {
+        let mark = Mark { start_sweep: self.shared.wants_sweep.swap(false, Ordering::Relaxed) };
         self.shared.sealed.fetch_add(1, Ordering::Relaxed);
-        *gathering = Gathering { last_mark: now, last_tick: now, ..Gathering::default() };
-        self.send(chunk)
+        let ticked = gathering.last_tick;
+        *gathering = Gathering { last_mark: now, last_tick: ticked, ..Gathering::default() };
+        match last {
+            Some(chunk) if now - ticked < TICK => self.send(Chunk { mark: Some(mark), ..chunk }),
+            last => {
+                gathering.last_tick = now;
+                last.is_none_or(|chunk| self.send(chunk)) && {
+                    let chunk = self.sequencer.mark(mark, now);
+                    self.send(chunk)
+                }
+            }
+        }
     }
 
     /// Hands a chunk to the decoders; false if they are gone, which ends the run.
