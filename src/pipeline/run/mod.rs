@@ -29,8 +29,9 @@ use crate::pipeline::tap::Tap;
 
 /// Chunks that may wait for a decoder, per decoder.
 const CHUNKS_PER_DECODER: usize = 4;
-/// Parts that may wait for a shard: enough that decoders need not wait for one that fires timers.
-const PARTS_PER_SHARD: usize = 64;
+/// Parts that may wait for a shard: enough that decoders need not wait for one that fires timers. The bytes of their chunks wait
+/// with them, 256 KiB each from Kafka.
+const PARTS_PER_SHARD: usize = 32;
 /// Reports that may wait for the commit of the epoch before: chunks of single-record requests are many.
 const REPORTS: usize = 4_096;
 

@@ -190,9 +190,9 @@ impl Connection {
         config.set("fetch.wait.max.ms", "500");
         self.set_unless_given(&mut config, "queued.min.messages", "100000");
         self.set_unless_given(&mut config, "queued.max.messages.kbytes", "65536");
-        // How long a full queue is left alone. It may hold as little as 100 ms of a catch-up, so that the default of 1 s would
+        // How long a full queue is left alone. It may hold as little as 5 ms of a catch-up, so that the default of 1 s would
         // leave it empty most of the time; the look itself costs microseconds.
-        self.set_unless_given(&mut config, "fetch.queue.backoff.ms", "10");
+        self.set_unless_given(&mut config, "fetch.queue.backoff.ms", "2");
         config
     }
 
