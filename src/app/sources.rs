@@ -17,7 +17,7 @@ use crate::pipeline::source::{Position, SourceEvent, commands, file, kafka, stdi
 
 /// Batches that may wait for the sequencer, per source of records: 256 KiB each from Kafka. A few milliseconds of work, as long
 /// as the operating system may let the sequencer or the source wait for a processor; more is only memory.
-const BATCHES: usize = 16;
+const BATCHES: usize = 8;
 /// Requests that may wait for the sequencer; beyond that the intake refuses.
 const REQUESTS: usize = 4_096;
 

@@ -96,7 +96,7 @@ impl SequenceRunner {
             select.recv(input);
         }
         select.recv(&self.woken);
-        let ready = select.ready_timeout(self.patience(gathering)).ok()?;
+        let ready = select.ready_timeout(self.patience(gathering, self.clock.now())).ok()?;
         if ready >= self.inputs.len() {
             let _ = self.woken.try_recv();
             return None;
@@ -113,10 +113,10 @@ impl SequenceRunner {
         }
     }
 
-    fn patience(&self, gathering: &Gathering) -> Duration {
-        let to_tick = TICK;
-        let to_end = if gathering.since.is_some() { self.options.interval } else { TICK };
-        to_tick.min(to_end).to_duration()
+    /// Until the epoch's time is over, at most a tick. When it is over the epoch waits for the sink, which wakes us.
+    fn patience(&self, gathering: &Gathering, now: Timestamp) -> Duration {
+        let left = gathering.since.map(|since| since + self.options.interval - now);
+        left.filter(|left| *left > Millis(0)).map_or(TICK, |left| left.min(TICK)).to_duration()
     }
 
     fn take(
@@ -141,12 +141,13 @@ impl SequenceRunner {
         if events > 0 {
             gathering.since.get_or_insert(now);
         }
+        let state = self.shared.pending_state.load(Ordering::Relaxed);
         let clock_is_old = self.shared.has_deadlines.load(Ordering::Relaxed)
             && now - gathering.last_mark >= self.options.clock_interval;
         let Some(since) = gathering.since else { return clock_is_old };
         let nothing_ready = || self.inputs.iter().all(Receiver::is_empty);
         gathering.records >= self.options.max_records
-            || events.saturating_mul(EVENT_BYTES) >= self.options.max_output_bytes
+            || events.saturating_mul(EVENT_BYTES).saturating_add(state) >= self.options.max_output_bytes
             // While the epoch before is on its way, a closed one could only queue behind it: a backlog would come in small
             // pieces, as many as the store takes commits.
             || now - since >= self.options.interval && self.sink_is_free()
