@@ -202,6 +202,26 @@ fn an_epoch_ends_by_the_state_that_it_has_to_write() {
     assert!(store.last_epoch() >= 4_000 / in_one, "{} epochs, {in_one} alerts in each", store.last_epoch());
 }
 
+/// Nobody waits for an answer, and the clock stands: the epoch ends because the one before ended long ago.
+#[test]
+fn what_comes_after_a_silence_does_not_wait_for_company() {
+    let (store, clock) = (MemoryStore::new(), HandClock::new());
+    let options = options(1, 1, 1, u64::MAX);
+    let (running, senders) = run(&options, &store, &clock, 1);
+    let lines = lines(Shape::TicketStorm, 1, 2);
+    senders[0].send_timeout(SourceEvent::Records(batch(&lines[..1], 0)), PATIENCE).unwrap();
+    crate::daemon::wait_for("the first epoch", || {
+        clock.advance(Millis(10));
+        store.last_epoch() == 1
+    });
+    clock.advance(options.epoch.interval);
+    senders[0].send_timeout(SourceEvent::Records(batch(&lines[1..], 1)), PATIENCE).unwrap();
+    crate::daemon::wait_for("the second epoch", || store.last_epoch() == 2);
+    running.stop();
+    running.join().unwrap();
+    assert_eq!(store.positions()[0].next, 2);
+}
+
 /// Where an incident stands at its last revision.
 #[derive(Debug, PartialEq, Eq)]
 struct Standing {

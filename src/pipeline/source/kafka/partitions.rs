@@ -146,21 +146,23 @@ impl Reader<'_> {
         for topic in &self.options.topics {
             let _ = consumer.fetch_metadata(Some(&topic.name), REQUEST_TIMEOUT); // Without it: later, not never.
         }
+        // Before anything is fetched, so that no record goes to the main queue.
+        for lane in &lanes {
+            self.queues.push(self.queue_for(lane, consumer)?);
+        }
         let first = self.lanes.is_empty();
         if first { consumer.assign(&list) } else { consumer.incremental_assign(&list) }.map_err(failed)?;
-        self.give_queues(consumer, lanes)
+        self.take_lanes(lanes)
     }
 
-    /// Gives each new lane a queue of its own, and tells the sequencer.
-    fn give_queues(&mut self, consumer: &Arc<BaseConsumer<Health>>, lanes: Vec<Lane>) -> Result<(), Stop> {
+    /// Reads from new lanes, whose queues are there, and tells the sequencer.
+    fn take_lanes(&mut self, lanes: Vec<Lane>) -> Result<(), Stop> {
         let (source, partitions) = (&self.options.name, lanes.len());
         tracing::info!(source, partitions, "source {source} reads {partitions} partitions");
         for lane in lanes {
-            self.queues.push(self.queue_for(&lane, consumer)?);
             self.gauges.add(&lane);
             self.lanes.push(lane);
         }
-        self.drain_main_queue(consumer)?;
         // All of them, the old ones too: what is not named is taken for no longer read.
         self.gauges.reassigned();
         let names = self.lanes.iter().map(|lane| Arc::clone(&lane.name)).collect();
