@@ -15,8 +15,9 @@ use crate::pipeline::source::stdin::StdinOptions;
 use crate::pipeline::source::thread::SourceThread;
 use crate::pipeline::source::{Position, SourceEvent, commands, file, kafka, stdin};
 
-/// Batches that may wait for the sequencer, per source of records: with 1,000 records each, two epochs.
-const BATCHES: usize = 64;
+/// Batches that may wait for the sequencer, per source of records: 256 KiB each from Kafka. A few milliseconds of work, as long
+/// as the operating system may let the sequencer or the source wait for a processor; more is only memory.
+const BATCHES: usize = 8;
 /// Batches of requests that may wait for the sequencer; beyond that the intake refuses.
 const REQUESTS: usize = 4_096;
 

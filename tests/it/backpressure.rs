@@ -126,10 +126,10 @@ fn settle(sender: &Sender<SourceEvent>, line: &[u8], position: u64) {
 
 /// What the pipeline holds while its sink is stalled, with one decoder and one shard, in chunks; see `pipeline::run`.
 ///
-/// The first epoch is being committed; the second waits, complete; the third is complete but for the hand-over. Then 64
+/// The first epoch is being committed; the second waits, complete; the third is complete but for the hand-over. Then 16
 /// parts before the shard, one chunk in the decoder, four before it, and one in the sequencer.
 const EPOCHS_HELD: u64 = 3;
-const CHUNKS_HELD: u64 = 64 + 1 + 4 + 1;
+const CHUNKS_HELD: u64 = 16 + 1 + 4 + 1;
 
 #[test]
 fn a_stalled_sink_stops_the_intake_after_an_exact_number_of_records() {
@@ -174,6 +174,52 @@ fn a_stalled_sink_stops_the_intake_after_an_exact_number_of_records() {
     assert_eq!(counts, 1_001 - stray, "every alert is in an incident but resolves of what did not fire");
     assert_eq!(store.positions()[0].next, 1_001);
     assert!(store.last_epoch() >= 100, "{} epochs of {EPOCH_RECORDS} records at most", store.last_epoch());
+}
+
+/// One group, so one incident event, but a member in full for each alert.
+#[test]
+fn an_epoch_ends_by_the_state_that_it_has_to_write() {
+    const OUTPUT: u64 = 128 << 10;
+    const PADDING: usize = 400;
+    let (store, clock) = (MemoryStore::new(), HandClock::new());
+    let mut options = Options::clone(&options(1, 1, 1, u64::MAX));
+    options.epoch.max_output_bytes = OUTPUT;
+    let (running, senders) = run(&Arc::new(options), &store, &clock, 1);
+    let padding = "x".repeat(PADDING);
+    let line = |number: u64| {
+        let labels = format!(r#"{{"cluster": "a", "service": "b", "host": "h{number}", "note": "{padding}"}}"#);
+        format!(r#"{{"labels": {labels}, "status": "firing", "receivedAt": "2027-01-15T08:00:00Z"}}"#).into_bytes()
+    };
+    let lines: Vec<Vec<u8>> = (0..4_000).map(line).collect();
+    for (first, part) in (0..).step_by(10).zip(lines.chunks(10)) {
+        senders[0].send_timeout(SourceEvent::Records(batch(part, first)), PATIENCE).unwrap();
+    }
+    settle(&senders[0], &lines[0], 4_000);
+    running.stop();
+    running.join().unwrap();
+    // The bound is known once a shard has done its part: what is on its way by then is in the epoch, too.
+    let in_one = (OUTPUT as usize / PADDING + 10 * (CHUNKS_HELD as usize + 1)) as u64;
+    assert!(store.last_epoch() >= 4_000 / in_one, "{} epochs, {in_one} alerts in each", store.last_epoch());
+}
+
+/// Nobody waits for an answer, and the clock stands: the epoch ends because the one before ended long ago.
+#[test]
+fn what_comes_after_a_silence_does_not_wait_for_company() {
+    let (store, clock) = (MemoryStore::new(), HandClock::new());
+    let options = options(1, 1, 1, u64::MAX);
+    let (running, senders) = run(&options, &store, &clock, 1);
+    let lines = lines(Shape::TicketStorm, 1, 2);
+    senders[0].send_timeout(SourceEvent::Records(batch(&lines[..1], 0)), PATIENCE).unwrap();
+    crate::daemon::wait_for("the first epoch", || {
+        clock.advance(Millis(10));
+        store.last_epoch() == 1
+    });
+    clock.advance(options.epoch.interval);
+    senders[0].send_timeout(SourceEvent::Records(batch(&lines[1..], 1)), PATIENCE).unwrap();
+    crate::daemon::wait_for("the second epoch", || store.last_epoch() == 2);
+    running.stop();
+    running.join().unwrap();
+    assert_eq!(store.positions()[0].next, 2);
 }
 
 /// Where an incident stands at its last revision.

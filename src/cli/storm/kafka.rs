@@ -1,5 +1,7 @@
 //! The way out into a Kafka topic: one record an alert, keyed by its group.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -8,9 +10,11 @@ use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use serde::Deserialize;
 
 use crate::cli::storm::delivery::Delivery;
 use crate::cli::storm::outlet::{Outlet, Parcel};
+use crate::model::time::Stopwatch;
 
 /// How often answers are taken while alerts go out.
 const POLL_EVERY: u32 = 512;
@@ -19,6 +23,11 @@ const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(20);
 /// Records that may wait in the client, within its bound of 1 GiB: seconds of a paced flood. Then the generator waits;
 /// what was due meanwhile keeps its due time.
 const WAITING_MAX: &str = "1000000";
+
+/// How long the client may take to connect before the first alert is due; then the flood begins without.
+const READY_WITHIN: Duration = Duration::from_secs(5);
+/// How often it tells its state: by it readiness shows.
+const REPORT_EVERY_MS: &str = "100";
 
 /// Where and how to send.
 pub(crate) struct KafkaOptions<'a> {
@@ -45,9 +54,31 @@ pub(crate) struct Producer {
 /// Counts the broker's answers.
 struct Answers {
     delivery: Delivery,
+    /// The broker has given the client the number without which it sends nothing.
+    is_ready: Arc<AtomicBool>,
 }
 
-impl ClientContext for Answers {}
+/// What is read of the library's statistics.
+#[derive(Deserialize)]
+struct Report {
+    eos: Option<Numbering>,
+}
+
+/// Of a client whose records are numbered.
+#[derive(Deserialize)]
+struct Numbering {
+    idemp_state: String,
+}
+
+impl ClientContext for Answers {
+    fn stats_raw(&self, json: &[u8]) {
+        if !self.is_ready.load(Ordering::Relaxed) {
+            let report = serde_json::from_slice::<Report>(json);
+            let is_ready = report.is_ok_and(|report| report.eos.is_some_and(|eos| eos.idemp_state == "Assigned"));
+            self.is_ready.store(is_ready, Ordering::Relaxed);
+        }
+    }
+}
 
 impl ProducerContext for Answers {
     /// When the record was due, microseconds; `usize::MAX` where nothing is.
@@ -77,18 +108,30 @@ impl Producer {
             .set("enable.idempotence", "true")
             .set("compression.type", "lz4")
             .set("linger.ms", linger.as_millis().to_string())
+            .set("statistics.interval.ms", REPORT_EVERY_MS)
             .set("queue.buffering.max.messages", WAITING_MAX)
             .set("message.timeout.ms", patience.as_millis().max(1).to_string());
         for (key, value) in settings {
             config.set(key, value);
         }
-        let answers = Answers { delivery: delivery.clone() };
+        let is_ready = Arc::new(AtomicBool::new(config.get("enable.idempotence") != Some("true")));
+        let answers = Answers { delivery: delivery.clone(), is_ready: Arc::clone(&is_ready) };
         let producer = config.create_with_context(answers).context("prepare the Kafka producer")?;
-        Ok(Self { producer, topic: topic.to_owned(), patience, unpolled: 0, delivery: delivery.clone() })
+        let sender = Self { producer, topic: topic.to_owned(), patience, unpolled: 0, delivery: delivery.clone() };
+        sender.connect(&is_ready);
+        Ok(sender)
     }
-}
 
-impl Producer {
+    /// Connects before the first alert is due. The client takes half a second for it, in which alerts would pile up that no
+    /// receiver is to blame for. A broker that does not answer shows as records that fail.
+    fn connect(&self, is_ready: &AtomicBool) {
+        let watch = Stopwatch::start();
+        let _ = self.producer.client().fetch_metadata(Some(&self.topic), READY_WITHIN);
+        while !is_ready.load(Ordering::Relaxed) && watch.elapsed() < READY_WITHIN {
+            self.producer.poll(FULL_QUEUE_PAUSE);
+        }
+    }
+
     fn take_answers(&mut self) -> Result<()> {
         self.unpolled = 0;
         self.producer.poll(Duration::ZERO);
@@ -132,5 +175,24 @@ impl Outlet for Producer {
     fn finish(self: Box<Self>) -> Result<()> {
         // Every record is answered within its own time-out; the second is for the answers to be taken.
         self.producer.flush(self.patience + Duration::from_secs(1)).context("wait for the broker's last answers")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_ready_when_its_records_are_numbered() {
+        let answers = Answers { delivery: Delivery::default(), is_ready: Arc::default() };
+        for (report, is_ready) in [
+            ("{}", false),
+            (r#"{"eos": {"idemp_state": "WaitTransport", "producer_id": -1}}"#, false),
+            (r#"{"eos": {"idemp_state": "Assigned", "producer_id": 7}}"#, true),
+            (r#"{"eos": {"idemp_state": "Init"}}"#, true), // It begins once.
+        ] {
+            answers.stats_raw(report.as_bytes());
+            assert_eq!(answers.is_ready.load(Ordering::Relaxed), is_ready, "{report}");
+        }
     }
 }

@@ -22,6 +22,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use crate::model::time::{Clock, Timestamp};
 use crate::pipeline::epoch::{Attached, Broken};
 use crate::pipeline::sequencer::{Sequencer, SourceFailed};
+use crate::pipeline::shard::Shard;
 use crate::pipeline::sink::{CommitError, Epoch, EpochSink};
 use crate::pipeline::source::SourceEvent;
 use crate::pipeline::start::Start;
@@ -29,8 +30,9 @@ use crate::pipeline::tap::Tap;
 
 /// Chunks that may wait for a decoder, per decoder.
 const CHUNKS_PER_DECODER: usize = 4;
-/// Parts that may wait for a shard: enough that decoders need not wait for one that fires timers.
-const PARTS_PER_SHARD: usize = 64;
+/// Parts that may wait for a shard: enough that decoders need not wait for one that fires timers. The bytes of their chunks wait
+/// with them, 256 KiB each from Kafka.
+const PARTS_PER_SHARD: usize = 16;
 /// Reports that may wait for the commit of the epoch before: chunks of single-record requests are many.
 const REPORTS: usize = 4_096;
 
@@ -74,6 +76,8 @@ pub struct Shared {
     has_deadlines: AtomicBool,
     /// Group events that wait for the end of the epoch.
     pending_events: AtomicU64,
+    /// Bytes of state that wait for it, about.
+    pending_state: AtomicU64,
     /// Loops of the sequencer and of the shards together, and of the commit thread.
     beats: Vec<AtomicU64>,
     /// Record times set back to arrival because they lay in the future.
@@ -172,6 +176,7 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         wants_sweep: AtomicBool::new(start.builder.wants_sweep()),
         has_deadlines: AtomicBool::new(start.shards.iter().any(|shard| shard.tally().has_deadlines)),
         clocks: start.clocks.iter().map(|clock| AtomicI64::new(clock.0)).collect(),
+        pending_state: AtomicU64::new(start.shards.iter().map(Shard::unsaved_bytes).sum()),
         beats: (0..2 + n_shards).map(|_| AtomicU64::new(0)).collect(),
         chunk_capacity: n_decoders * CHUNKS_PER_DECODER,
         tap: tap.clone(),

@@ -98,7 +98,7 @@ impl SequenceRunner {
             select.recv(input);
         }
         select.recv(&self.woken);
-        let ready = select.ready_timeout(self.patience(gathering)).ok()?;
+        let ready = select.ready_timeout(self.patience(gathering, self.clock.now())).ok()?;
         if ready >= self.inputs.len() {
             let _ = self.woken.try_recv();
             return None;
@@ -115,10 +115,16 @@ impl SequenceRunner {
         }
     }
 
-    fn patience(&self, gathering: &Gathering) -> Duration {
-        let to_tick = TICK;
-        let to_end = if gathering.since.is_some() { self.options.interval } else { TICK };
-        to_tick.min(to_end).to_duration()
+    /// Whether the time that an epoch takes has passed since then.
+    fn has_passed(&self, since: Timestamp, now: Timestamp) -> bool {
+        now - since >= self.options.interval
+    }
+
+    /// Until the epoch's time is over, at most a tick. When it is over the epoch waits for the sink, which wakes us.
+    fn patience(&self, gathering: &Gathering, now: Timestamp) -> Duration {
+        let Some(since) = gathering.since else { return TICK.to_duration() };
+        let ends = [gathering.last_mark, since].map(|from| from + self.options.interval - now);
+        ends.into_iter().filter(|left| *left > Millis(0)).fold(TICK, Millis::min).to_duration()
     }
 
     fn take(
@@ -145,17 +151,19 @@ impl SequenceRunner {
         if events > 0 {
             gathering.since.get_or_insert(now);
         }
+        let state = self.shared.pending_state.load(Ordering::Relaxed);
         let clock_is_old = self.shared.has_deadlines.load(Ordering::Relaxed)
             && now - gathering.last_mark >= self.options.clock_interval;
         let Some(since) = gathering.since else { return clock_is_old };
         let nothing_ready = || self.inputs.iter().all(Receiver::is_empty);
+        // What comes after a silence need not wait for company: there is still but one epoch in that time.
+        let may_end = self.has_passed(gathering.last_mark, now);
         gathering.records >= self.options.max_records
-            || events.saturating_mul(EVENT_BYTES) >= self.options.max_output_bytes
+            || events.saturating_mul(EVENT_BYTES).saturating_add(state) >= self.options.max_output_bytes
+            || clock_is_old
             // While the epoch before is on its way, a closed one could only queue behind it: a backlog would come in small
             // pieces, as many as the store takes commits.
-            || now - since >= self.options.interval && self.sink_is_free()
-            || gathering.waiting && self.sink_is_free() && nothing_ready()
-            || clock_is_old
+            || self.sink_is_free() && (self.has_passed(since, now) || (gathering.waiting || may_end) && nothing_ready())
     }
 
     /// Ends the epoch with the chunk that is about to go, which saves every thread behind a second message; or with one of its

@@ -69,9 +69,10 @@ impl ShardWorker {
             early.insert(part.number, part);
             while let Some(NumberedPart { part, mark, .. }) = early.remove(&next) {
                 next += 1;
-                let before = out.events.len();
+                let (events, state) = (out.events.len(), self.shard.unsaved_bytes());
                 self.apply(&part, &mut out);
-                self.shared.pending_events.fetch_add((out.events.len() - before) as u64, Ordering::Relaxed);
+                self.shared.pending_events.fetch_add((out.events.len() - events) as u64, Ordering::Relaxed);
+                self.shared.pending_state.fetch_add(self.shard.unsaved_bytes() - state, Ordering::Relaxed);
                 self.shared.beat(FIRST_SHARD_BEAT + self.index);
                 let Some(mark) = mark else { continue };
                 if self.watched.load(Ordering::Relaxed) {
@@ -79,6 +80,7 @@ impl ShardWorker {
                 }
                 let out = std::mem::replace(&mut out, Out::new(n_sources, false));
                 self.shared.pending_events.fetch_sub(out.events.len() as u64, Ordering::Relaxed);
+                self.shared.pending_state.fetch_sub(self.shard.unsaved_bytes(), Ordering::Relaxed);
                 let output = ShardOutput { out, saved: self.shard.save(mark.start_sweep), tally: self.shard.tally() };
                 if self.output.send(output).is_err() {
                     return;

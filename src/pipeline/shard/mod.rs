@@ -53,9 +53,15 @@ struct Moment {
     emission: Timestamp,
 }
 
+/// State of a member that was heard again, and of a new one beside its labels, bytes: what `state::encode` makes of them.
+const TOUCH_BYTES: u64 = 48;
+const MEMBER_BYTES: u64 = 100;
+
 /// What the state sweep and the next epoch need to know of changes.
 #[derive(Debug, Default)]
 struct Changes {
+    /// What they will be as state, about.
+    bytes: u64,
     members: Vec<u32>,
     groups: Vec<u32>,
     gone_members: Vec<MemberKey>,
@@ -213,6 +219,12 @@ impl Shard {
         }
     }
 
+    /// About how much state the changes since the last `save` are, bytes.
+    #[must_use]
+    pub const fn unsaved_bytes(&self) -> u64 {
+        self.changes.bytes
+    }
+
     /// Bytes of the dedup table: entries, index, tickets of their timers. Labels lie in the arena (`Tally::arena_bytes`).
     #[must_use]
     pub fn table_bytes(&self) -> u64 {
@@ -352,6 +364,7 @@ impl Shard {
 
     /// Puts an encoded label set into the arena.
     fn store_labels(&mut self, encoded: &[u8]) -> ArenaRef {
+        self.changes.bytes += MEMBER_BYTES + encoded.len() as u64;
         self.scratch.clear();
         self.names.pack(encoded, &mut self.scratch);
         self.arena.store(&self.scratch)
@@ -361,6 +374,7 @@ impl Shard {
         if let Some(member) = self.dedup.get_mut(slot) {
             if member.unsaved == Unsaved::No {
                 self.changes.members.push(slot);
+                self.changes.bytes += TOUCH_BYTES;
             }
             member.unsaved = member.unsaved.max(how);
         }

@@ -11,12 +11,12 @@ use crate::model::time::Timestamp;
 use crate::pipeline::chunk::Arrival;
 use crate::pipeline::options::{WindowKind, WindowRule};
 use crate::pipeline::outcome::Outcome;
-use crate::pipeline::shard::Shard;
 use crate::pipeline::shard::dedup::{Member, MemberState, Unsaved};
 use crate::pipeline::shard::due::{deadlines, look_at};
 use crate::pipeline::shard::event::{Out, Reason};
 use crate::pipeline::shard::group::{EndCause, Group, Pending};
 use crate::pipeline::shard::place::deadline_of;
+use crate::pipeline::shard::{Shard, TOUCH_BYTES};
 
 /// Alerts looked up together: more than a core can wait for at once, few enough for the first-level cache.
 pub(super) const RUN: usize = 32;
@@ -88,6 +88,7 @@ impl Shard {
         if member.unsaved == Unsaved::No {
             member.unsaved = Unsaved::Touched;
             changes.members.push(slot);
+            changes.bytes += TOUCH_BYTES;
         }
         let (resolves, leaves) = deadlines(Some(rule), sources, member);
         let is_sooner = look_at(resolves.min(leaves), clocks.feed(group.feed).records) < member.ticket;

@@ -70,7 +70,8 @@ impl Shard {
     pub fn save(&mut self, start_sweep: bool) -> Saved {
         let mut entries = BlockWriter::default();
         let mut changes = std::mem::take(&mut self.changes);
-        let Changes { members, groups, gone_members, gone_groups, gone_held } = &mut changes;
+        let Changes { bytes, members, groups, gone_members, gone_groups, gone_held } = &mut changes;
+        *bytes = 0;
         gone_members.drain(..).for_each(|gone| entries.push(Kind::MemberGone(gone.0.into())));
         gone_held.drain(..).for_each(|gone| entries.push(Kind::HeldGone(gone.0.into())));
         gone_groups.drain(..).for_each(|gone| entries.push(Kind::GroupGone(gone.0.into())));

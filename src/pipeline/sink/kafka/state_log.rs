@@ -22,6 +22,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Without any progress for this long, reading is given up.
 const STALL: Duration = Duration::from_secs(60);
 const TURN: Duration = Duration::from_millis(50);
+/// How long the broker holds back the answer that nothing more is there: by it the end is known, and a start waits for it.
+const AT_THE_END: &str = "10";
 
 /// Where the state is.
 #[derive(Clone)]
@@ -69,6 +71,7 @@ impl StateLog {
         }
         let mut config = self.connection.consumer("state", &self.group);
         config.set("enable.partition.eof", "true").set("statistics.interval.ms", "0");
+        config.set("fetch.wait.max.ms", AT_THE_END);
         let consumer: BaseConsumer<Health> =
             config.create_with_context(Health::default()).map_err(|e| fault("connect", &e))?;
         let consumer = Arc::new(consumer);

@@ -190,9 +190,9 @@ impl Connection {
         config.set("fetch.wait.max.ms", "500");
         self.set_unless_given(&mut config, "queued.min.messages", "100000");
         self.set_unless_given(&mut config, "queued.max.messages.kbytes", "65536");
-        // How long a full queue is left alone. It may hold as little as 100 ms of a catch-up, so that the default of 1 s would
+        // How long a full queue is left alone. It may hold as little as 5 ms of a catch-up, so that the default of 1 s would
         // leave it empty most of the time; the look itself costs microseconds.
-        self.set_unless_given(&mut config, "fetch.queue.backoff.ms", "10");
+        self.set_unless_given(&mut config, "fetch.queue.backoff.ms", "2");
         config
     }
 
@@ -208,8 +208,11 @@ impl Connection {
         config.set("statistics.interval.ms", "1000");
         // The client's own bound, above that of the topics: an incident with many samples may pass 1 MB.
         self.set_unless_given(&mut config, "message.max.bytes", "8388608");
-        // The records of an epoch are handed over within a millisecond, and then waited for: more is only delay.
-        self.set_unless_given(&mut config, "linger.ms", "1");
+        // The records of an epoch are handed over within a millisecond, and then waited for: anything is only delay.
+        self.set_unless_given(&mut config, "linger.ms", "0");
+        // The broker refuses a partition to a transaction while it marks the end of the one before, some milliseconds. The
+        // default of 100 ms made every commit that came right behind another wait that long.
+        self.set_unless_given(&mut config, "retry.backoff.ms", "5");
         self.set_unless_given(&mut config, "compression.type", "lz4");
         // The default of 1 GiB would break every memory budget.
         self.set_unless_given(&mut config, "queue.buffering.max.kbytes", "65536");
@@ -258,6 +261,7 @@ mod tests {
         };
         let connection = with("linger.ms", "50");
         assert_eq!(connection.producer("sink", "id").get("linger.ms"), Some("50"));
+        assert_eq!(connection.producer("sink", "id").get("retry.backoff.ms"), Some("5"));
         assert_eq!(check_option("linger.ms", "50"), Ok(()));
         assert_eq!(check_option("lingerms", "50"), Err("No such configuration property: \"lingerms\"".to_owned()));
         assert!(check_option("linger.ms", "minus one").is_err());

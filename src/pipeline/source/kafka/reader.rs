@@ -21,8 +21,8 @@ use crate::pipeline::source::{Batch, Position, RecordRef, SourceEvent};
 
 /// How long the thread waits at most before it looks around again: for new records, for room in the channel.
 const TURN: Duration = Duration::from_millis(100);
-/// Idle buffers kept: as many batches as may wait for two decoders, and a few under way.
-const BUFFERS: usize = 12;
+/// Idle buffers kept: as many batches as usually wait for decoders and shards.
+const BUFFERS: usize = 16;
 /// Room for the last record of a batch, which may pass the bound; larger ones are rare.
 const RECORD_ROOM: usize = 16 << 10;
 
