@@ -23,8 +23,7 @@ impl Names {
     /// Appends the packed form of an encoded set (`model::labels`). Texts are bytes here: they come back as they went.
     pub(crate) fn pack(&mut self, encoded: &[u8], out: &mut Vec<u8>) {
         out.reserve(encoded.len());
-        let mut place = 0;
-        for (name, value) in BytePairs(encoded) {
+        for (place, (name, value)) in BytePairs(encoded).enumerate() {
             match self.number_of(place, name) {
                 Some(number) => put(number + 1, out),
                 None => {
@@ -35,7 +34,6 @@ impl Names {
             }
             put(value.len() as u32, out);
             out.extend_from_slice(value);
-            place += 1;
         }
     }
 
