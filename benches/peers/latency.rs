@@ -29,7 +29,7 @@ use crate::measure::Meter;
 use crate::memory::{BATCHES_WAITING, engine};
 
 /// What is due within this time goes together: a source reads so often.
-const PAUSE: Duration = Duration::from_micros(100);
+const PAUSE: Duration = Duration::from_micros(250);
 /// The longest time told apart, in microseconds.
 const LATENCY_MAX_US: u64 = 60_000_000;
 /// Buffers that go round, and their bytes: more than is on its way.
