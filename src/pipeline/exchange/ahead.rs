@@ -19,6 +19,9 @@ const STRETCH: usize = 64;
 /// Of a stretch, one alert in this many may be new for the next stretch to be guessed.
 const NEW_AT_MOST: usize = 8;
 
+/// Alerts of which the memory is kept for the next stretch; one of a body with more gets memory of its own.
+const KEPT_SIGHTS: usize = 16 << 10;
+
 /// Records by which fetching is ahead of scanning.
 const FETCHED_AHEAD: usize = 2;
 
@@ -94,6 +97,9 @@ impl Ahead {
         self.guessed = guesses;
         self.scanner.clear();
         self.records.clear();
+        if self.sights.capacity() > KEPT_SIGHTS {
+            self.sights = Vec::new();
+        }
         self.sights.clear();
         let mut coming = records.clone().skip(FETCHED_AHEAD);
         for (format, bytes) in records.clone() {
@@ -124,7 +130,8 @@ impl Ahead {
         for sight in &mut self.sights {
             sight.known = router.recall(sight.text);
         }
-        let n_new = self.sights.iter().filter(|sight| sight.known.is_none()).count();
+        let n_refused = self.records.iter().filter(|look| matches!(look, Look::Refused)).count();
+        let n_new = self.sights.iter().filter(|sight| sight.known.is_none()).count() + n_refused;
         self.guesses = n_new * NEW_AT_MOST <= self.sights.len();
     }
 

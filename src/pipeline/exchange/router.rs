@@ -138,8 +138,7 @@ impl Router {
     }
 
     /// Routes an alert of the scanner; its texts stay where they are, in the `record` that begins at `start` in the chunk.
-    /// `sight`: what the table said of its label text,
-    /// if it was asked.
+    /// `sight`: what the table said of its label text, if it was asked.
     ///
     /// # Errors
     /// Its labels are beyond the limits.

@@ -22,7 +22,6 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use crate::model::time::{Clock, Timestamp};
 use crate::pipeline::epoch::{Attached, Broken};
 use crate::pipeline::sequencer::{Sequencer, SourceFailed};
-use crate::pipeline::shard::Shard;
 use crate::pipeline::sink::{CommitError, Epoch, EpochSink};
 use crate::pipeline::source::SourceEvent;
 use crate::pipeline::start::Start;
@@ -176,7 +175,6 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         wants_sweep: AtomicBool::new(start.builder.wants_sweep()),
         has_deadlines: AtomicBool::new(start.shards.iter().any(|shard| shard.tally().has_deadlines)),
         clocks: start.clocks.iter().map(|clock| AtomicI64::new(clock.0)).collect(),
-        pending_state: AtomicU64::new(start.shards.iter().map(Shard::unsaved_bytes).sum()),
         beats: (0..2 + n_shards).map(|_| AtomicU64::new(0)).collect(),
         chunk_capacity: n_decoders * CHUNKS_PER_DECODER,
         tap: tap.clone(),

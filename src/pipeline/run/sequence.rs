@@ -171,6 +171,9 @@ impl SequenceRunner {
     fn end_epoch(&mut self, gathering: &mut Gathering, last: Option<Chunk>, now: Timestamp) -> bool {
         let mark = Mark { start_sweep: self.shared.wants_sweep.swap(false, Ordering::Relaxed) };
         self.shared.sealed.fetch_add(1, Ordering::Relaxed);
+        // What shards add from now on counts for the next epoch, although some of it is of chunks before the mark.
+        self.shared.pending_events.store(0, Ordering::Relaxed);
+        self.shared.pending_state.store(0, Ordering::Relaxed);
         let ticked = gathering.last_tick;
         *gathering = Gathering { last_mark: now, last_tick: ticked, ..Gathering::default() };
         match last {

@@ -79,8 +79,6 @@ impl ShardWorker {
                     out.busiest = self.shard.busiest();
                 }
                 let out = std::mem::replace(&mut out, Out::new(n_sources, false));
-                self.shared.pending_events.fetch_sub(out.events.len() as u64, Ordering::Relaxed);
-                self.shared.pending_state.fetch_sub(self.shard.unsaved_bytes(), Ordering::Relaxed);
                 let output = ShardOutput { out, saved: self.shard.save(mark.start_sweep), tally: self.shard.tally() };
                 if self.output.send(output).is_err() {
                     return;

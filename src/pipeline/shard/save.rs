@@ -18,13 +18,14 @@ use crate::pipeline::state::BlockWriter;
 use crate::pipeline::state::encode::MemberFields;
 use crate::pipeline::state::entry::{GroupEntry, HeldEntry, Kind, MemberEntry, TouchEntry};
 
-/// Bytes of sweep that a shard adds to an epoch at most: a million fingerprints of 300 B are swept in about 1,200 epochs.
-const SWEEP_SLICE_MAX: u64 = 256 << 10;
-/// And at least: a sweep ends although nothing changes.
+/// Bytes of sweep that a shard adds to an epoch of few changes: a million fingerprints of 300 B are swept in about 1,200 epochs.
+const SWEEP_SLICE: u64 = 256 << 10;
+/// At least so many: a sweep ends although nothing changes.
 const SWEEP_SLICE_MIN: u64 = 32 << 10;
-/// Between the two, so many times what changed: a small epoch, for which senders wait, is not made a large one, and the log
-/// grows by a quarter of the state while a sweep runs.
-const SWEEP_SLICE_PER_CHANGE: u64 = 4;
+/// At most so many times what changed: a small epoch, for which senders wait, is not made a large one.
+const SWEEP_PER_CHANGE: u64 = 4;
+/// And at least this part of what changed, so that the log does not grow by more than four times the state while a sweep runs.
+const SWEEP_SHARE: u64 = 4;
 
 /// Dead entries looked for per epoch.
 const CLEAN_SLICE: u32 = 8_192;
@@ -93,7 +94,8 @@ impl Shard {
     /// Adds a slice of the sweep; returns whether it has passed over everything (or none runs).
     fn sweep_on(&mut self, entries: &mut BlockWriter) -> bool {
         let n_changed = entries.n_bytes();
-        let limit = n_changed + (n_changed * SWEEP_SLICE_PER_CHANGE).clamp(SWEEP_SLICE_MIN, SWEEP_SLICE_MAX);
+        let slice = (n_changed * SWEEP_PER_CHANGE).clamp(SWEEP_SLICE_MIN, SWEEP_SLICE).max(n_changed / SWEEP_SHARE);
+        let limit = n_changed + slice;
         while self.sweep.active && entries.n_bytes() < limit {
             if (self.sweep.next_group as usize) < self.groups.len() {
                 let slot = self.sweep.next_group;

@@ -1,6 +1,7 @@
 //! What a text holds, 64 bytes at a step, as bits: with AVX-512, AVX2 or SSE2 on x86-64, elsewhere byte by byte.
 //!
-//! The `unsafe` of the room is here: the calls into functions that need an instruction set, and loads of a block as vectors.
+//! The `unsafe` of the room is here: the calls into functions that need an instruction set, loads and stores of vectors, and
+//! prefetching.
 
 /// Bytes that are looked at in one step: one per bit of a mask.
 pub(super) const BLOCK: usize = 64;
@@ -50,11 +51,16 @@ pub(super) fn walk(text: &[u8], visitor: &mut impl Visit) -> bool {
     walk_with(text, visitor, look_plainly, spread_plainly)
 }
 
+/// Bytes of a text that are fetched: most records whole, and of a large one no more than finds room beside what is in use.
+const FETCHED: usize = 2 << 10;
+
 /// Asks for a text that will be walked over soon to be fetched from memory.
 #[inline]
 pub(super) fn fetch(text: &[u8]) {
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = text;
     #[cfg(target_arch = "x86_64")]
-    for line in text.chunks(BLOCK) {
+    for line in text.get(..FETCHED).unwrap_or(text).chunks(BLOCK) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         #[expect(unsafe_code, reason = "a hint to the processor: it reads and writes nothing")]
         // SAFETY: SSE is part of the x86-64 architecture, and a prefetch of any address does no harm.

@@ -43,7 +43,7 @@ impl Reader<'_> {
         let mut config = self.options.connection.consumer("source", &self.options.group);
         let given = &self.options.connection.options;
         for (name, value) in prefetch(self.options.prefetch_bytes, n_partitions) {
-            if !given.contains_key("queued.max.messages.kbytes") && !given.contains_key(name) {
+            if !given.contains_key(name) {
                 config.set(name, value.to_string());
             }
         }
@@ -60,9 +60,11 @@ impl Reader<'_> {
         list.add_partition_offset(&lane.topic, lane.partition, Offset::Beginning).map_err(failed)?;
         consumer.incremental_unassign(&list).map_err(failed)?;
         consumer.incremental_assign(&list).map_err(failed)?;
-        let queue = self.queue_for(lane, consumer)?;
-        if let Some(place) = self.queues.get_mut(index) {
-            *place = queue;
+        if index < self.queues.len() {
+            // The old handle first: it takes the bell off the queue when it goes, which is the new one's queue, too.
+            drop(self.queues.remove(index));
+            let queue = self.queue_for(lane, consumer)?;
+            self.queues.insert(index, queue);
         }
         self.drain_main_queue(consumer)
     }
@@ -180,7 +182,7 @@ impl Reader<'_> {
         Ok(LaneQueue { fetched, _bell: queue })
     }
 
-    /// What was fetched between `assign` and the split lies in the main queue, and comes before all else.
+    /// What was fetched between taking a partition anew and the split lies in the main queue, and comes before all else.
     fn drain_main_queue(&mut self, consumer: &BaseConsumer<Health>) -> Result<(), Stop> {
         for _ in 0..2 {
             while let Some(result) = consumer.poll(Duration::from_millis(20)) {

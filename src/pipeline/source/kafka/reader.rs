@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Serves logs, statistics and errors. Records come this way only if they were fetched before their lane existed.
+    /// Serves logs, statistics and errors. Records come this way only where a partition was just taken anew.
     fn serve(&mut self, consumer: &BaseConsumer<Health>) -> Result<(), Stop> {
         while let Some(result) = consumer.poll(Duration::ZERO) {
             self.take_from_main_queue(result)?;
