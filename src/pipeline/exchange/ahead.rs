@@ -149,4 +149,10 @@ impl Ahead {
             |(alert, sight): (&ScannedAlert<TextHash>, &Sight)| alert.known.is_some() && sight.known.is_none();
         if alerts.iter().zip(sights).any(is_open) { Seen::Unclear } else { Seen::Alerts(alerts, sights) }
     }
+
+    /// Whether ends of label objects are guessed in the next stretch.
+    #[cfg(test)]
+    pub(super) const fn guesses_ends(&self) -> bool {
+        self.guesses
+    }
 }

@@ -317,3 +317,6 @@ impl<'a> Batch<'a> {
         Unreadable { source, partition, record, bytes, at, look }
     }
 }
+
+#[cfg(test)]
+mod tests;
