@@ -196,15 +196,15 @@ impl EpochSink for Noting {
     fn on_retry(&mut self, _: Arc<dyn Fn() + Send + Sync>) {}
 }
 
-fn histogram() -> Result<Histogram<u64>> {
+pub(crate) fn histogram() -> Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, LATENCY_MAX_US, 3)?)
 }
 
-fn record(histogram: &mut Histogram<u64>, time: Duration) {
+pub(crate) fn record(histogram: &mut Histogram<u64>, time: Duration) {
     histogram.saturating_record((time.as_micros() as u64).max(1));
 }
 
-fn quantiles(histogram: &Histogram<u64>) -> Value {
+pub(crate) fn quantiles(histogram: &Histogram<u64>) -> Value {
     let within = |quantile| histogram.value_at_quantile(quantile) as f64 / 1_000.0;
     serde_json::json!({
         "count": histogram.len(), "p50_ms": within(0.5), "p90_ms": within(0.9), "p99_ms": within(0.99),

@@ -13,6 +13,7 @@ mod latency;
 mod measure;
 mod memory;
 mod parse;
+mod pauses;
 mod weekend;
 
 use anyhow::Result;
@@ -40,6 +41,8 @@ enum Command {
     Keys(keys::Args),
     /// How long an alert takes through our engine, offered in an open loop
     Latency(latency::Args),
+    /// What the machine itself takes: threads that only look at the clock
+    Pauses(pauses::Args),
     /// Nothing but librdkafka: its batch interface, one thread
     Consume(consume::Args),
     /// Requests over keep-alive connections, rendered beforehand
@@ -61,6 +64,7 @@ fn main() -> Result<()> {
         Command::Memory(args) => memory::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Latency(args) => latency::run(&args),
+        Command::Pauses(args) => pauses::run(&args),
         Command::Consume(args) => consume::run(&args),
         Command::HttpLoad(args) => http::run(&args),
         Command::KafkaCreate(args) => kafka::create(&args),
