@@ -10,14 +10,11 @@ use crossbeam::channel::{Receiver, Sender};
 use crate::model::time::{Clock, Millis, Stopwatch, Timestamp};
 use crate::pipeline::epoch::{EpochBuilder, ShardOutput};
 use crate::pipeline::exchange::ChunkReport;
+use crate::pipeline::run::durable::{Surroundings, make_durable};
 use crate::pipeline::run::{COMMIT_BEAT, Committing, OnCommit, RunError, Shared};
-use crate::pipeline::sink::{CommitError, Epoch, EpochSink, Removed};
+use crate::pipeline::sink::{EpochSink, Removed};
 use crate::pipeline::tap::Stage;
 
-/// Pauses between two attempts at the same epoch grow from the first to the second.
-const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
-/// Attempts at the same epoch after the run was told to stop: the epoch is not lost, its input is read again.
-const ATTEMPTS_WHEN_STOPPING: u32 = 5;
 /// Time between two rounds of retention.
 const TIDY_EVERY: Millis = Millis::minutes(1);
 
@@ -65,7 +62,7 @@ impl Committer {
     fn commit(&mut self, outputs: Vec<ShardOutput>, swept: bool) -> Result<(), RunError> {
         let (epoch, mut attached) = self.builder.close(outputs, swept, self.clock.now())?;
         let watch = Stopwatch::start();
-        self.make_durable(&epoch)?;
+        make_durable(self.sink.as_mut(), &epoch, &*self.shared)?;
         attached.commit_time = watch.elapsed();
         self.shared.wants_sweep.store(self.builder.wants_sweep(), Ordering::Relaxed);
         self.shared.has_deadlines.store(attached.summary.tally.has_deadlines, Ordering::Relaxed);
@@ -80,74 +77,6 @@ impl Committer {
         }
         let _ = self.wake.try_send(()); // If one is under way already, that is enough.
         Ok(())
-    }
-
-    /// Sends the same epoch until it is durable: nothing is ever rolled back.
-    fn make_durable(&mut self, epoch: &Epoch) -> Result<(), RunError> {
-        let mut pause = RETRY_PAUSES.0;
-        let mut attempts = 0;
-        loop {
-            let reason = match self.sink.commit(epoch) {
-                Ok(_) => return Ok(()),
-                Err(CommitError::Aborted(reason)) => {
-                    self.shared.aborted.fetch_add(1, Ordering::Relaxed);
-                    reason
-                }
-                Err(CommitError::Unknown(reason)) => {
-                    self.shared.unknown.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(
-                        epoch = epoch.number,
-                        "epoch {}: the outcome of the commit is unknown: {reason}",
-                        epoch.number
-                    );
-                    if self.settle(epoch)? {
-                        return Ok(());
-                    }
-                    reason
-                }
-                Err(error) => return Err(error.into()),
-            };
-            attempts += 1;
-            tracing::warn!(
-                epoch = epoch.number,
-                attempts,
-                "epoch {} is not durable yet, the same is sent again: {reason}",
-                epoch.number
-            );
-            if self.shared.stop.load(Ordering::Relaxed) && attempts >= ATTEMPTS_WHEN_STOPPING {
-                return Err(RunError::Store(format!("epoch {} is not durable: {reason}", epoch.number)));
-            }
-            self.shared.beat(COMMIT_BEAT);
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(RETRY_PAUSES.1);
-        }
-    }
-
-    /// Finds out what became of an epoch. True if it is durable, false if it is to be sent again.
-    fn settle(&mut self, epoch: &Epoch) -> Result<bool, RunError> {
-        let mut pause = RETRY_PAUSES.0;
-        loop {
-            match self.sink.recover() {
-                Ok(last) if last == epoch.number => return Ok(true),
-                Ok(last) if last + 1 == epoch.number => return Ok(false),
-                Ok(last) => {
-                    let number = epoch.number;
-                    return Err(RunError::Fenced(format!("the store is at epoch {last}, this instance at {number}")));
-                }
-                Err(CommitError::Unknown(reason) | CommitError::Aborted(reason)) => {
-                    // Counted again with every look: a store that is away must show as failures that go on.
-                    self.shared.unknown.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(epoch = epoch.number, "the last durable epoch is not known yet: {reason}");
-                    if self.shared.stop.load(Ordering::Relaxed) {
-                        return Err(RunError::Store(reason));
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            }
-            self.shared.beat(COMMIT_BEAT);
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(RETRY_PAUSES.1);
-        }
     }
 
     fn tidy_up(&mut self, now: Timestamp) {
@@ -165,5 +94,24 @@ impl Committer {
             }
             Err(error) => tracing::warn!("retention failed, it is tried again in a minute: {error}"),
         }
+    }
+}
+
+impl Surroundings for Shared {
+    fn was_aborted(&self) {
+        self.aborted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn was_unknown(&self) {
+        self.unknown.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn pause(&self, time: Duration) {
+        self.beat(COMMIT_BEAT);
+        std::thread::sleep(time);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 }

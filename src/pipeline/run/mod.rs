@@ -10,6 +10,7 @@
 //! every shard has its part, so that whoever has all reports up to a mark can wait for the shards.
 
 mod commit;
+pub mod durable;
 mod sequence;
 mod work;
 

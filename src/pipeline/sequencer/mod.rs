@@ -45,6 +45,8 @@ struct Source {
     options: SourceOptions,
     partitions: BTreeMap<PartitionName, Partition>,
     clock: Timestamp,
+    /// Whether it has said anything since the start: until then there may be partitions that the state does not know.
+    heard: bool,
     ended: bool,
 }
 
@@ -53,6 +55,9 @@ impl Source {
     fn slowest(&self, now: Timestamp) -> Timestamp {
         if self.ended || self.options.lossy_when_unread {
             return now; // Nothing can come late: arrival is the record time.
+        }
+        if !self.heard {
+            return Timestamp::MIN;
         }
         self.partitions.values().map(|partition| partition.clock(now)).min().unwrap_or(Timestamp::MIN)
     }
@@ -79,6 +84,7 @@ impl Sequencer {
             options: options.clone(),
             partitions: BTreeMap::new(),
             clock: clocks.get(index).copied().unwrap_or(Timestamp::MIN),
+            heard: false,
             ended: false,
         };
         let mut sources: Vec<Source> = options.sources.iter().enumerate().map(source).collect();
@@ -137,6 +143,7 @@ impl Sequencer {
     ) -> Result<Option<Chunk>, SourceFailed> {
         let at = usize::from(source.0);
         let Some(state) = self.sources.get_mut(at) else { return Ok(None) };
+        state.heard = true;
         match event {
             SourceEvent::Records(batch) => return Ok(Some(self.records(source, batch, now))),
             SourceEvent::Assigned(partitions) => {
@@ -252,5 +259,40 @@ impl Sequencer {
         chunk.notes.push(Note::Position(source, PartitionName::from(""), next, self.wall));
         self.next_record += 1;
         chunk
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::options::{EpochOptions, WindowRule};
+
+    #[test]
+    fn no_clock_moves_before_all_partitions_are_known() {
+        let options = Options {
+            decoders: 1,
+            shards: 1,
+            epoch: EpochOptions::default(),
+            rules: vec![WindowRule::named("default")].into(),
+            sources: vec![SourceOptions::named("alerts")].into(),
+            samples: 1,
+            config_version: 1,
+        };
+        let read = Position { source: "alerts".into(), partition: "alerts/0".into(), next: 7, clock: Timestamp(9_000) };
+        let mut sequencer = Sequencer::new(&options, &[read], &[Timestamp(1_000)], 7);
+        sequencer.begin(Timestamp(50_000));
+        assert_eq!(
+            sequencer.clocks().collect::<Vec<_>>(),
+            [Timestamp(1_000)],
+            "another partition may hold older records"
+        );
+        // Partition 1 was never read: the state does not know it.
+        let both = SourceEvent::Assigned(vec!["alerts/0".into(), "alerts/1".into()]);
+        sequencer.take(SourceIndex(0), both, Timestamp(50_000)).expect("no failure");
+        sequencer.tick(Timestamp(50_050));
+        assert_eq!(sequencer.clocks().collect::<Vec<_>>(), [Timestamp(1_000)]);
+        sequencer.take(SourceIndex(0), SourceEvent::Idle("alerts/1".into()), Timestamp(50_060)).expect("no failure");
+        sequencer.tick(Timestamp(50_100));
+        assert_eq!(sequencer.clocks().collect::<Vec<_>>(), [Timestamp(9_000)]);
     }
 }

@@ -138,7 +138,13 @@ impl Shard {
         let Some(member) = self.dedup.get_mut(slot) else { return };
         let unsaved = std::mem::replace(&mut member.unsaved, Unsaved::No);
         let member = *member;
-        let Some(group) = self.group(member.group).filter(|group| !group.retired) else { return };
+        let Some(group) = self.group(member.group).filter(|group| !group.retired) else {
+            // The state drops it with its group; but if it came there in this epoch, the state has it where it was before.
+            if unsaved == Unsaved::Whole {
+                entries.push(Kind::MemberGone(member.key.0.into()));
+            }
+            return;
+        };
         let (incident, group) = (group.incident.0.into(), group.hash.0.into());
         let touch = TouchEntry {
             key: member.key.0.into(),

@@ -51,6 +51,9 @@ impl Shard {
     /// Removes an entry and, with the last entry of a group that left, the group's slot.
     pub(super) fn drop_entry(&mut self, slot: u32) {
         let Some((member, rest)) = self.dedup.remove(slot) else { return };
+        if member.unsaved == Unsaved::Whole {
+            self.changes.gone_members.push(member.key); // The state may have it under the group where it was before.
+        }
         self.arena.release(rest.labels);
         self.leave_entry(member.group);
     }

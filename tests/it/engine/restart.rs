@@ -137,3 +137,22 @@ fn totals_continue() {
     let counts = world.summary.totals[0].counts;
     assert_eq!((counts.received, counts.outcomes), (3, [1, 0, 2, 0, 0, 0]));
 }
+
+#[test]
+fn a_member_that_moved_and_left_within_one_epoch_does_not_come_back() {
+    let rule = WindowRule {
+        kind: WindowKind::UntilResolved,
+        max_age: Some(Millis::seconds(20)),
+        reopen: Millis::ZERO,
+        ..quick()
+    };
+    let mut world = World::new(rule);
+    world.send_all(&[alert("db/a"), alert("db/b")]);
+    world.at(60); // The window is full by its age; later firings go to a successor.
+    assert_eq!(world.send(alert("db/a").resolved()), "resolved #1");
+    world.send_until(&[alert("db/a"), alert("db/a").resolved()], 62);
+    assert_eq!(world.fate(3), "opened #2");
+    world.restart(|_| ());
+    world.at(63);
+    assert_eq!(world.send(alert("db/a")), "opened #3");
+}

@@ -153,6 +153,17 @@ impl World {
 
     /// Sends alerts of one source as one batch, within one epoch.
     pub(super) fn send_all(&mut self, alerts: &[Alert]) {
+        self.feed(alerts);
+        self.end_epoch();
+    }
+
+    /// The same, and the clock is at this second before the epoch ends.
+    pub(super) fn send_until(&mut self, alerts: &[Alert], seconds: i64) {
+        self.feed(alerts);
+        self.clock(0, seconds);
+    }
+
+    fn feed(&mut self, alerts: &[Alert]) {
         let mut batch = Batch { partitions: vec!["".into()], ..Batch::default() };
         for alert in alerts {
             let (position, time) = (self.position, alert.time.unwrap_or(self.now));
@@ -165,7 +176,6 @@ impl World {
             );
         }
         self.engine.feed(alerts[0].source, batch, Vec::new(), self.now);
-        self.end_epoch();
     }
 
     /// What became of the n-th alert sent, from 0.

@@ -4,8 +4,10 @@
 //! After each take-over an owner record is written to the state topic. By it an instance that finds itself shut out can
 //! tell whether another has taken over (it must stop) or the broker had only timed its transaction out (it may go on).
 
+mod brokers;
+pub mod cluster;
 mod look;
-mod records;
+pub mod records;
 mod reports;
 mod state_log;
 mod transactions;
@@ -16,23 +18,16 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode as Code;
-
 use crate::metrics::{Metric, Metrics};
 use crate::model::time::Timestamp;
+use crate::pipeline::sink::kafka::brokers::Brokers;
+use crate::pipeline::sink::kafka::cluster::{Bound, Cluster, Deadline, Entry, Hook, Producer as _, Trouble, insist};
 use crate::pipeline::sink::kafka::records::{OWNER_KEY, Outgoing, StateKey, of_epoch};
-use crate::pipeline::sink::kafka::state_log::{Bound, Entry, StateLog};
-use crate::pipeline::sink::kafka::transactions::{Call, Deadline, Hook, Transactions, Trouble};
 use crate::pipeline::sink::{CommitError, Committed, Epoch, EpochSink, Removed, RestoreError};
 use crate::pipeline::source::kafka::connection::Connection;
-use crate::pipeline::source::kafka::health::Health;
-use crate::pipeline::source::kafka::partitions::close;
 
 pub use look::read_state;
 
-/// How long one request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Epochs between two remembered offsets of the state topic: trimming need not be exact, memory must be bounded.
 const MARK_EVERY: u64 = 16;
 
@@ -84,15 +79,16 @@ impl Options {
 }
 
 /// Makes epochs durable in Kafka.
-pub struct KafkaSink {
+pub type KafkaSink = TransactionalSink<Brokers>;
+
+/// Makes epochs durable in the transactions of a cluster.
+pub struct TransactionalSink<C: Cluster> {
     options: Options,
     /// Who we are in owner records: unique for each start.
     instance: String,
-    /// Asks for metadata and high watermarks, and lends its group to the transactions.
-    lookout: Arc<BaseConsumer<Health>>,
-    log: StateLog,
+    cluster: C,
     /// `None` before the first take-over and after trouble.
-    producer: Option<Transactions>,
+    producer: Option<C::Producer>,
     n_incident_partitions: u32,
     /// Who shut us out: then nothing but a new start, with the state read anew, may go on.
     shut_out_by: Option<String>,
@@ -118,23 +114,21 @@ impl KafkaSink {
     /// # Errors
     /// When the settings are not accepted.
     pub fn new(options: Options, metrics: Metrics) -> Result<Self, String> {
-        let mut config = options.connection.consumer("sink", &options.group);
-        config.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
-        let lookout: BaseConsumer<Health> =
-            config.create_with_context(Health::default()).map_err(|error| error.to_string())?;
+        let cluster = Brokers::new(&options, "sink")?;
+        let instance = format!("{:016x}", std::hash::RandomState::new().build_hasher().finish());
+        Ok(Self::on(cluster, options, instance, metrics))
+    }
+}
+
+impl<C: Cluster> TransactionalSink<C> {
+    /// A sink on a cluster. `instance` must be another for each start.
+    #[must_use]
+    pub fn on(cluster: C, options: Options, instance: String, metrics: Metrics) -> Self {
         metrics.add(Metric::ProducerRecreated, &["trouble"], 0); // What first shows with 1 is no increase to Prometheus.
-        let hook: Hook = Arc::new(|| {});
-        let log = StateLog {
-            connection: options.connection.clone(),
-            topic: options.topics.state.clone(),
-            group: options.group.clone(),
-            hook: Arc::clone(&hook),
-        };
-        Ok(Self {
+        Self {
             options,
-            instance: format!("{:016x}", std::hash::RandomState::new().build_hasher().finish()),
-            lookout: Arc::new(lookout),
-            log,
+            instance,
+            cluster,
             producer: None,
             shut_out_by: None,
             n_incident_partitions: 1,
@@ -145,12 +139,16 @@ impl KafkaSink {
             trimmed_to: 0,
             committed: BTreeMap::new(),
             metrics,
-            hook,
-        })
+            hook: Arc::new(|| {}),
+        }
     }
 
     fn deadline(&self) -> Deadline {
         Deadline::new(self.options.commit_timeout, &self.hook)
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.producer.as_ref().is_some_and(C::Producer::is_suspect)
     }
 
     /// Checks that the topics are there; waits for as long as no broker answers.
@@ -158,7 +156,7 @@ impl KafkaSink {
         let deadline = Deadline::new(self.options.start_timeout, &self.hook);
         let topics = self.options.topics.clone();
         let count = |topic: &str| loop {
-            match partitions_of(&self.lookout, topic) {
+            match self.cluster.partitions_of(topic) {
                 Ok(0) => {
                     return Err(RestoreError(format!(
                         "topic {topic:?} does not exist; `tidegate topics create` creates what is missing"
@@ -184,10 +182,9 @@ impl KafkaSink {
     /// Takes the transactional id over and writes it down. Whoever had it before is shut out from here on.
     fn take_over(&mut self) -> Result<(), Trouble> {
         self.producer = None; // Before the new one, so that the old one's connections close meanwhile.
-        let config = self.options.connection.producer("sink", &self.options.transactional_id);
-        let producer = Transactions::open(&config).map_err(Trouble::Unknown)?;
+        let producer = self.cluster.open_producer().map_err(Trouble::Unknown)?;
         let deadline = self.deadline();
-        producer.insist(|| Call::Init, &deadline)?;
+        insist(&deadline, || producer.init(&deadline))?;
         producer.begin(&deadline)?;
         let record = Outgoing {
             topic: &self.options.topics.state,
@@ -200,7 +197,7 @@ impl KafkaSink {
         };
         producer.send(&record, &deadline)?;
         producer.flush(&deadline)?;
-        producer.insist(|| Call::Commit, &deadline)?;
+        insist(&deadline, || producer.commit(&deadline))?;
         self.producer = Some(producer);
         Ok(())
     }
@@ -209,7 +206,7 @@ impl KafkaSink {
     fn catch_up(&mut self, bound: Bound) -> Result<(), CommitError> {
         let (mut last, mut foreign) = (self.last, None);
         let instance = self.instance.as_str();
-        let read = self.log.read(&self.lookout, self.seen_to, bound, &mut |_, entry| {
+        let read = self.cluster.read_state(self.seen_to, bound, &mut |_, entry| {
             match entry {
                 Entry::Block(key, _) => last = last.max(key.epoch),
                 Entry::Owner(owner) if owner != instance => foreign = Some(owner.to_owned()),
@@ -217,7 +214,12 @@ impl KafkaSink {
             }
             Ok(())
         });
-        self.seen_to = read.map_err(CommitError::Unknown)?;
+        let read = read.map_err(CommitError::Unknown)?;
+        if read.begin > self.seen_to {
+            // We delete only what we have seen. So another did, and its record of having taken over may be gone with it.
+            foreign.get_or_insert_with(|| "that has deleted state since".to_owned());
+        }
+        self.seen_to = read.end;
         self.last = last;
         if foreign.is_some() {
             self.shut_out_by = foreign;
@@ -229,42 +231,38 @@ impl KafkaSink {
     ///
     /// The offsets are added while the records are under way: they go to other parts of the broker, and either alone
     /// takes some round trips.
-    fn transact(&self, producer: &Transactions, epoch: &Epoch) -> Result<i64, Trouble> {
+    fn transact(&self, producer: &C::Producer, epoch: &Epoch) -> Result<i64, Trouble> {
         let deadline = self.deadline();
         producer.begin(&deadline)?;
-        let offsets = self.offsets(epoch)?.map(|call| producer.start(call)).transpose()?;
+        let has_offsets = self.start_offsets(producer, epoch)?;
         let sent = self.send(producer, epoch, &deadline);
         // Waited for in any case: until it is back, the producer's thread can do nothing else, not even abort.
-        let added = offsets.map_or(Ok(()), |pending| producer.finish(&pending, &deadline));
+        let added = if has_offsets { producer.finish_offsets(&deadline) } else { Ok(()) };
         match (sent, added) {
             (Err(trouble), Ok(()) | Err(Trouble::Abort(_) | Trouble::Again(_))) => return Err(trouble),
             (_, added) => added?,
         }
-        producer.insist(|| Call::Commit, &deadline)?;
+        insist(&deadline, || producer.commit(&deadline))?;
         Ok(producer.reported_offset())
     }
 
     /// Sends all records of an epoch, and waits until each was confirmed.
-    fn send(&self, producer: &Transactions, epoch: &Epoch, deadline: &Deadline) -> Result<(), Trouble> {
+    fn send(&self, producer: &C::Producer, epoch: &Epoch, deadline: &Deadline) -> Result<(), Trouble> {
         for record in of_epoch(epoch, &self.options.topics, self.n_incident_partitions) {
             producer.send(&record, deadline)?;
         }
         producer.flush(deadline)
     }
 
-    /// The call that adds the offsets of an epoch to the transaction; `None` if nothing has moved.
-    fn offsets(&self, epoch: &Epoch) -> Result<Option<Call>, Trouble> {
+    /// Begins to add the offsets of an epoch to the transaction; false if nothing has moved.
+    fn start_offsets(&self, producer: &C::Producer, epoch: &Epoch) -> Result<bool, Trouble> {
         let moved: Vec<(&str, i32, u64)> = self.moved(epoch).collect();
         if moved.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         let metadata = format!("tidegate epoch={} at={}", epoch.number, epoch.committed_at);
-        let list = transactions::offsets(moved.into_iter(), &metadata)
-            .map_err(|error| Trouble::Abort(format!("list offsets: {error}")))?;
-        // Never kept: a group's metadata is that of the moment.
-        let group = self.lookout.group_metadata();
-        let group = group.ok_or_else(|| Trouble::Abort("the consumer has no group".to_owned()))?;
-        Ok(Some(Call::Offsets(list, group)))
+        producer.start_offsets(&moved, &metadata)?;
+        Ok(true)
     }
 
     /// The positions that belong to this cluster and were not committed yet. Those of topics that are no longer read
@@ -303,7 +301,7 @@ impl KafkaSink {
     /// the outcome counts as unknown, which costs a new producer and nothing else.
     fn abort(&mut self, fault: String) -> CommitError {
         let deadline = self.deadline();
-        let outcome = self.producer.as_ref().map(|producer| producer.insist(|| Call::Abort, &deadline));
+        let outcome = self.producer.as_ref().map(|producer| insist(&deadline, || producer.abort(&deadline)));
         match outcome {
             Some(Ok(())) => CommitError::Aborted(fault),
             Some(Err(trouble)) => {
@@ -315,7 +313,10 @@ impl KafkaSink {
     }
 }
 
-impl EpochSink for KafkaSink {
+impl<C: Cluster> EpochSink for TransactionalSink<C>
+where
+    C::Producer: Send,
+{
     fn restore(&mut self, each: &mut dyn FnMut(&[u8]) -> Result<(), RestoreError>) -> Result<u64, RestoreError> {
         self.find_topics()?;
         // The order is fixed: first the fence, then the bound, then reading. Nobody can write behind it.
@@ -324,9 +325,9 @@ impl EpochSink for KafkaSink {
         let mut last: Option<StateKey> = None;
         let mut owner = None;
         let mut firsts = Vec::new();
-        self.seen_to = self
-            .log
-            .read(&self.lookout, 0, Bound::Everything, &mut |offset, entry| {
+        let read = self
+            .cluster
+            .read_state(0, Bound::Everything, &mut |offset, entry| {
                 match entry {
                     Entry::Owner(name) => owner = Some(name.to_owned()),
                     Entry::Block(key, bytes) => {
@@ -341,6 +342,7 @@ impl EpochSink for KafkaSink {
                 Ok(())
             })
             .map_err(RestoreError)?;
+        self.seen_to = read.end;
         if owner.is_some_and(|owner| owner != self.instance) {
             return Err(RestoreError("another instance took over while the state was read".to_owned()));
         }
@@ -351,11 +353,12 @@ impl EpochSink for KafkaSink {
     }
 
     fn commit(&mut self, epoch: &Epoch) -> Result<Committed, CommitError> {
-        // Serves what the library logs; this consumer reads nothing.
-        let _ = self.lookout.poll(Duration::ZERO);
-        if self.producer.as_ref().is_some_and(Transactions::is_suspect) {
+        self.cluster.serve();
+        if self.is_suspect() {
             tracing::info!("a request timed out: taking a new producer before the next transaction");
-            if self.recover()? + 1 != epoch.number {
+            let last = self.recover()?;
+            // The transaction of the take-over is one, too: what timed out in it would hit the next.
+            if last + 1 != epoch.number || self.is_suspect() {
                 return Err(CommitError::Unknown("the producer was renewed".to_owned()));
             }
         }
@@ -407,22 +410,15 @@ impl EpochSink for KafkaSink {
             return Ok(Removed::default());
         };
         if offset > self.trimmed_to {
-            trim::trim(&self.options.connection, &self.options.topics.state, offset).map_err(CommitError::Aborted)?;
+            self.cluster.trim_state(offset).map_err(CommitError::Aborted)?;
             self.trimmed_to = offset;
         }
         Ok(Removed::default()) // Events and dead letters are removed by the retention of their topics.
     }
 
     fn on_retry(&mut self, hook: Hook) {
-        self.log.hook = Arc::clone(&hook);
+        self.cluster.on_wait(Arc::clone(&hook));
         self.hook = hook;
-    }
-}
-
-impl Drop for KafkaSink {
-    fn drop(&mut self) {
-        self.producer = None;
-        close(Arc::clone(&self.lookout));
     }
 }
 
@@ -435,19 +431,6 @@ fn check_order(last: Option<StateKey>, key: StateKey) -> Result<(), String> {
     };
     let before = last.map_or_else(|| "the beginning".to_owned(), |last| last.to_string());
     if fits { Ok(()) } else { Err(format!("the state is torn: block {key} follows {before}")) }
-}
-
-/// How many partitions a topic has; 0 if it does not exist.
-fn partitions_of(consumer: &BaseConsumer<Health>, topic: &str) -> Result<u32, String> {
-    let metadata =
-        consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(|error| format!("topic {topic:?}: {error}"))?;
-    let described = metadata.topics().iter().find(|described| described.name() == topic);
-    let described = described.ok_or_else(|| format!("topic {topic:?}: the broker says nothing of it"))?;
-    match described.error().map(Code::from) {
-        None => Ok(u32::try_from(described.partitions().len()).unwrap_or(u32::MAX)),
-        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(0),
-        Some(error) => Err(format!("topic {topic:?}: {error}")),
-    }
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use crate::pipeline::sink::kafka::Topics;
 use crate::pipeline::sink::{DeadLetter, Epoch};
 
 /// The tag of the record whose offset is wanted.
-pub(super) const REPORT_OFFSET: usize = 1;
+pub const REPORT_OFFSET: usize = 1;
 /// The key of the records that say who owns the state.
-pub(super) const OWNER_KEY: &str = "owner";
+pub const OWNER_KEY: &str = "owner";
 /// Version of the headers of a dead letter.
 const DEAD_LETTER_VERSION: &str = "1";
 /// The largest original that is kept whole: with its headers it fits into a record of the broker's default limit.
@@ -22,16 +22,21 @@ const DEAD_LETTER_CUT: usize = 64 << 10;
 
 /// A record to be sent.
 #[derive(Debug)]
-pub(super) struct Outgoing<'a> {
-    pub(super) topic: &'a str,
-    /// `None` leaves the choice to the client library.
-    pub(super) partition: Option<i32>,
-    /// Empty means none.
-    pub(super) key: String,
-    pub(super) value: &'a [u8],
-    pub(super) headers: Option<OwnedHeaders>,
-    pub(super) time: Timestamp,
-    pub(super) tag: usize,
+pub struct Outgoing<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition; `None` leaves the choice to the client library.
+    pub partition: Option<i32>,
+    /// The key; empty means none.
+    pub key: String,
+    /// The value.
+    pub value: &'a [u8],
+    /// The headers.
+    pub headers: Option<OwnedHeaders>,
+    /// The time to be noted with it.
+    pub time: Timestamp,
+    /// `REPORT_OFFSET` if its offset is wanted.
+    pub tag: usize,
 }
 
 /// All records of an epoch: state first, so that its offset is the lowest of the epoch.
@@ -111,9 +116,11 @@ fn headers(letter: &DeadLetter) -> OwnedHeaders {
 
 /// The key of a state block: `epoch/index`, as text because people look at topics too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StateKey {
-    pub(super) epoch: u64,
-    pub(super) index: u32,
+pub struct StateKey {
+    /// Number of the epoch.
+    pub epoch: u64,
+    /// Number of the block within it, from 0.
+    pub index: u32,
 }
 
 impl std::fmt::Display for StateKey {

@@ -11,8 +11,8 @@ use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::ProducerContext;
 use serde::Deserialize;
 
+use crate::pipeline::sink::kafka::cluster::Trouble;
 use crate::pipeline::sink::kafka::records::REPORT_OFFSET;
-use crate::pipeline::sink::kafka::transactions::Trouble;
 use crate::pipeline::source::kafka::health;
 
 /// What the library reports of a producer.

@@ -11,8 +11,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::pipeline::sink::kafka::records::{OWNER_KEY, StateKey};
-use crate::pipeline::sink::kafka::transactions::{Deadline, Hook};
+use crate::pipeline::sink::kafka::cluster::{Bound, Deadline, EachEntry, Entry, Hook, Stretch};
+use crate::pipeline::sink::kafka::records::OWNER_KEY;
 use crate::pipeline::source::kafka::connection::Connection;
 use crate::pipeline::source::kafka::health::Health;
 use crate::pipeline::source::kafka::partitions::close;
@@ -34,40 +34,21 @@ pub(super) struct StateLog {
     pub(super) hook: Hook,
 }
 
-/// How far to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bound {
-    /// Everything that was written; waits until no open transaction hides any of it.
-    Everything,
-    /// What is settled now, without waiting. For a look before a take-over: there the open transaction may be our own,
-    /// which only the take-over ends. While it is open nobody else has taken over, or it would have been ended by that.
-    Settled,
-}
-
-/// One committed record of the state topic.
-pub(super) enum Entry<'a> {
-    /// A block.
-    Block(StateKey, &'a [u8]),
-    /// Somebody took over.
-    Owner(&'a str),
-}
-
 impl StateLog {
-    /// Hands every committed record from offset `from` on to `each`, with its offset. Returns the offset up to which
-    /// was read.
+    /// Hands every committed record from offset `from` on to `each`, with its offset.
     pub(super) fn read(
         &self,
         lookout: &BaseConsumer<Health>,
         from: i64,
         bound: Bound,
-        each: &mut dyn FnMut(i64, Entry<'_>) -> Result<(), String>,
-    ) -> Result<i64, String> {
+        each: &mut EachEntry<'_>,
+    ) -> Result<Stretch, String> {
         let fault = |what: &str, error: &KafkaError| format!("topic {:?}: {what}: {error}", self.topic);
         let (low, end) =
             lookout.fetch_watermarks(&self.topic, 0, REQUEST_TIMEOUT).map_err(|e| fault("read its end", &e))?;
         let start = from.max(low);
         if start >= end {
-            return Ok(end);
+            return Ok(Stretch { begin: start, end });
         }
         let mut config = self.connection.consumer("state", &self.group);
         config.set("enable.partition.eof", "true").set("statistics.interval.ms", "0");
@@ -79,7 +60,7 @@ impl StateLog {
             if start < end {
                 self.read_to(&consumer, start, end, each)?
             }
-            Ok(end)
+            Ok(Stretch { begin: start, end })
         });
         close(consumer);
         result
@@ -119,7 +100,7 @@ impl StateLog {
         consumer: &BaseConsumer<Health>,
         start: i64,
         end: i64,
-        each: &mut dyn FnMut(i64, Entry<'_>) -> Result<(), String>,
+        each: &mut EachEntry<'_>,
     ) -> Result<(), String> {
         let fault = |error: KafkaError| format!("topic {:?}: {error}", self.topic);
         let mut list = TopicPartitionList::new();

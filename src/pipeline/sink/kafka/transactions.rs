@@ -13,15 +13,16 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::model::time::Stopwatch;
+use crate::pipeline::sink::kafka::cluster::{Deadline, Producer, Trouble};
 use crate::pipeline::sink::kafka::records::Outgoing;
 use crate::pipeline::sink::kafka::reports::{Reports, not_sent};
+use crate::pipeline::source::kafka::health::Health;
 
 /// How long one turn of waiting is at most; each feeds the watchdog. What is waited for ends it at once.
 const TURN: Duration = Duration::from_millis(50);
@@ -32,32 +33,11 @@ const SERVE: Duration = Duration::from_millis(250);
 /// A call of `init` after this long is repeated, with the watchdog fed in between.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Fed whenever something is waited for.
-pub(super) type Hook = Arc<dyn Fn() + Send + Sync>;
-
-/// What went wrong, as what has to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// Abort the transaction; then the same may be sent again.
-    Abort(String),
-    /// The same call may be made again.
-    Again(String),
-    /// The producer cannot be used any more, and what became of the transaction is not known.
-    Unknown(String),
-    /// Abort the transaction, and do not send the same again: it will never be taken.
-    Hopeless(String),
-}
-
-impl Trouble {
-    pub(super) fn into_text(self) -> String {
-        match self {
-            Self::Abort(text) | Self::Again(text) | Self::Unknown(text) | Self::Hopeless(text) => text,
-        }
-    }
-}
+/// What the call is named in errors.
+const ADD_OFFSETS: &str = "add offsets to the transaction";
 
 /// The blocking calls.
-pub(super) enum Call {
+enum Call {
     Init,
     Begin,
     Offsets(TopicPartitionList, ConsumerGroupMetadata),
@@ -66,13 +46,16 @@ pub(super) enum Call {
 }
 
 /// A call that was made and not answered yet.
-pub(super) struct Pending {
+struct Pending {
     what: &'static str,
     /// Whether it ends the transaction.
     ends: bool,
 }
 
-pub(super) struct Transactions {
+/// One transactional producer of the client library.
+pub struct Transactions {
+    /// Lends its group to the transactions.
+    lookout: Arc<BaseConsumer<Health>>,
     producer: Arc<BaseProducer<Reports>>,
     calls: Sender<Call>,
     answers: Receiver<KafkaResult<()>>,
@@ -85,7 +68,7 @@ pub(super) struct Transactions {
 
 impl Transactions {
     /// Makes a producer; does not connect yet.
-    pub(super) fn open(config: &ClientConfig) -> Result<Self, String> {
+    pub(super) fn open(config: &ClientConfig, lookout: Arc<BaseConsumer<Health>>) -> Result<Self, String> {
         let (ring, bell) = bounded(1);
         let producer: BaseProducer<Reports> =
             config.create_with_context(Reports::new(ring)).map_err(|error| error.to_string())?;
@@ -116,17 +99,17 @@ impl Transactions {
                 }
             })
             .map_err(|error| format!("start a thread: {error}"))?;
-        Ok(Self { producer, calls, answers, open, wake, bell })
+        Ok(Self { lookout, producer, calls, answers, open, wake, bell })
     }
 
     /// Makes a call and waits for its answer, at most until the deadline.
-    pub(super) fn call(&self, call: Call, deadline: &Deadline) -> Result<(), Trouble> {
+    fn call(&self, call: Call, deadline: &Deadline) -> Result<(), Trouble> {
         let pending = self.start(call)?;
         self.finish(&pending, deadline)
     }
 
     /// Makes a call, to be finished before any other.
-    pub(super) fn start(&self, call: Call) -> Result<Pending, Trouble> {
+    fn start(&self, call: Call) -> Result<Pending, Trouble> {
         let pending = Pending { what: call.name(), ends: matches!(call, Call::Commit | Call::Abort) };
         match self.calls.send(call) {
             Ok(()) => Ok(pending),
@@ -135,7 +118,7 @@ impl Transactions {
     }
 
     /// Waits for the answer to a call, at most until the deadline.
-    pub(super) fn finish(&self, pending: &Pending, deadline: &Deadline) -> Result<(), Trouble> {
+    fn finish(&self, pending: &Pending, deadline: &Deadline) -> Result<(), Trouble> {
         let what = pending.what;
         loop {
             match self.answers.recv_timeout(TURN) {
@@ -153,24 +136,24 @@ impl Transactions {
                 Err(RecvTimeoutError::Timeout) => self.producer.poll(Duration::ZERO),
             }
             if deadline.has_passed() {
-                return Err(Trouble::Unknown(format!("{what}: no answer within {:?}", deadline.limit)));
+                return Err(Trouble::Unknown(format!("{what}: no answer within {:?}", deadline.limit())));
             }
         }
     }
 
-    /// As `call`, repeated while that may help.
-    pub(super) fn insist(&self, call: impl Fn() -> Call, deadline: &Deadline) -> Result<(), Trouble> {
-        loop {
-            match self.call(call(), deadline) {
-                Err(Trouble::Again(fault)) if !deadline.has_passed() => tracing::info!(fault, "trying again"),
-                Err(Trouble::Again(fault)) => return Err(Trouble::Unknown(fault)),
-                outcome => return outcome,
-            }
-        }
+    fn reports(&self) -> &Reports {
+        use rdkafka::producer::Producer as _;
+        self.producer.client().context()
+    }
+}
+
+impl Producer for Transactions {
+    fn init(&self, deadline: &Deadline) -> Result<(), Trouble> {
+        self.call(Call::Init, deadline)
     }
 
     /// Starts a transaction. What was reported of the one before is forgotten.
-    pub(super) fn begin(&self, deadline: &Deadline) -> Result<(), Trouble> {
+    fn begin(&self, deadline: &Deadline) -> Result<(), Trouble> {
         self.producer.poll(Duration::ZERO);
         self.reports().forget();
         self.call(Call::Begin, deadline)?;
@@ -180,7 +163,7 @@ impl Transactions {
     }
 
     /// Puts a record into the library's buffer; waits while it is full.
-    pub(super) fn send(&self, record: &Outgoing<'_>, deadline: &Deadline) -> Result<(), Trouble> {
+    fn send(&self, record: &Outgoing<'_>, deadline: &Deadline) -> Result<(), Trouble> {
         let mut message = BaseRecord::<[u8], [u8], usize>::with_opaque_to(record.topic, record.tag)
             .payload(record.value)
             .timestamp(record.time.0.max(0));
@@ -207,8 +190,8 @@ impl Transactions {
     }
 
     /// Waits until every record has been confirmed.
-    pub(super) fn flush(&self, deadline: &Deadline) -> Result<(), Trouble> {
-        let late = || Trouble::Abort(format!("records not confirmed within {:?}", deadline.limit));
+    fn flush(&self, deadline: &Deadline) -> Result<(), Trouble> {
+        let late = || Trouble::Abort(format!("records not confirmed within {:?}", deadline.limit()));
         while self.reports().on_their_way.load(Ordering::Acquire) > 0 {
             let _ = self.bell.recv_timeout(TURN); // It may have rung before: then the count tells.
             self.reports().check()?;
@@ -227,20 +210,36 @@ impl Transactions {
     }
 
     /// The offset of the record that was tagged with `REPORT_OFFSET`.
-    pub(super) fn reported_offset(&self) -> i64 {
+    fn reported_offset(&self) -> i64 {
         self.reports().offset.load(Ordering::Relaxed)
     }
 
     /// Whether a request timed out or a transaction failed behind our back: it may still reach the broker, later, and
     /// hit another transaction of the same producer epoch (KIP-890). A new producer has a new epoch.
-    pub(super) fn is_suspect(&self) -> bool {
+    fn is_suspect(&self) -> bool {
         self.producer.poll(Duration::ZERO);
         self.reports().suspect.load(Ordering::Relaxed)
     }
 
-    fn reports(&self) -> &Reports {
-        use rdkafka::producer::Producer as _;
-        self.producer.client().context()
+    fn start_offsets(&self, at: &[(&str, i32, u64)], metadata: &str) -> Result<(), Trouble> {
+        let list =
+            offsets(at.iter().copied(), metadata).map_err(|error| Trouble::Abort(format!("list offsets: {error}")))?;
+        // Never kept: a group's metadata is that of the moment.
+        let group = self.lookout.group_metadata();
+        let group = group.ok_or_else(|| Trouble::Abort("the consumer has no group".to_owned()))?;
+        self.start(Call::Offsets(list, group)).map(drop)
+    }
+
+    fn finish_offsets(&self, deadline: &Deadline) -> Result<(), Trouble> {
+        self.finish(&Pending { what: ADD_OFFSETS, ends: false }, deadline)
+    }
+
+    fn commit(&self, deadline: &Deadline) -> Result<(), Trouble> {
+        self.call(Call::Commit, deadline)
+    }
+
+    fn abort(&self, deadline: &Deadline) -> Result<(), Trouble> {
+        self.call(Call::Abort, deadline)
     }
 }
 
@@ -267,7 +266,7 @@ impl Call {
         match self {
             Self::Init => "take over the transactional id",
             Self::Begin => "begin the transaction",
-            Self::Offsets(..) => "add offsets to the transaction",
+            Self::Offsets(..) => ADD_OFFSETS,
             Self::Commit => "commit the transaction",
             Self::Abort => "abort the transaction",
         }
@@ -282,24 +281,6 @@ fn classify(what: &str, error: &KafkaError) -> Trouble {
         KafkaError::Transaction(error) if error.txn_requires_abort() => Trouble::Abort(text),
         KafkaError::Transaction(error) if error.is_retriable() => Trouble::Again(text),
         _ => Trouble::Unknown(text),
-    }
-}
-
-/// A time limit over several steps. Feeds the watchdog each time it is asked.
-pub(super) struct Deadline {
-    watch: Stopwatch,
-    limit: Duration,
-    hook: Hook,
-}
-
-impl Deadline {
-    pub(super) fn new(limit: Duration, hook: &Hook) -> Self {
-        Self { watch: Stopwatch::start(), limit, hook: Arc::clone(hook) }
-    }
-
-    pub(super) fn has_passed(&self) -> bool {
-        (self.hook)();
-        self.watch.elapsed() >= self.limit
     }
 }
 
