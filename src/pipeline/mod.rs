@@ -6,6 +6,7 @@
 pub mod chunk;
 pub mod command;
 pub mod correlate;
+pub mod crash;
 pub mod decode;
 pub mod epoch;
 pub mod exchange;

@@ -7,6 +7,7 @@ mod cluster;
 mod dlq;
 mod doctor;
 mod end_to_end;
+mod kills;
 mod messages;
 mod requeue;
 mod sink;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         sink::TESTS.as_slice(),
         topics::TESTS.as_slice(),
         &end_to_end::TESTS,
+        &kills::TESTS,
         &storm::TESTS,
         &dlq::TESTS,
         &doctor::TESTS,

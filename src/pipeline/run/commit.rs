@@ -8,6 +8,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, Sender};
 
 use crate::model::time::{Clock, Millis, Stopwatch, Timestamp};
+use crate::pipeline::crash::{self, Place};
 use crate::pipeline::epoch::{EpochBuilder, ShardOutput};
 use crate::pipeline::exchange::ChunkReport;
 use crate::pipeline::run::durable::{Surroundings, make_durable};
@@ -61,26 +62,33 @@ impl Committer {
 
     fn commit(&mut self, outputs: Vec<ShardOutput>, swept: bool) -> Result<(), RunError> {
         let (epoch, mut attached) = self.builder.close(outputs, swept, self.clock.now())?;
+        crash::at(Place::EpochGathered);
         let watch = Stopwatch::start();
         make_durable(self.sink.as_mut(), &epoch, &*self.shared)?;
         attached.commit_time = watch.elapsed();
+        crash::at(Place::Durable);
         self.shared.wants_sweep.store(self.builder.wants_sweep(), Ordering::Relaxed);
         self.shared.has_deadlines.store(attached.summary.tally.has_deadlines, Ordering::Relaxed);
         (self.on_commit)(&epoch, &attached);
         if let Some(look) = self.shared.tap.look(&[Stage::Incident], epoch.committed_at) {
             look.show_incidents(&epoch.incidents);
         }
+        crash::at(Place::Published);
         // First: with the last answer an HTTP source hands on what it has gathered, and finds the sink free.
         self.shared.committed.fetch_add(1, Ordering::Release);
         for (reply, answer) in attached.replies {
             reply.send(answer);
         }
+        crash::at(Place::Answered);
         let _ = self.wake.try_send(()); // If one is under way already, that is enough.
         Ok(())
     }
 
     fn tidy_up(&mut self, now: Timestamp) {
-        match self.sink.tidy_up(now) {
+        crash::at(Place::Tidying);
+        let removed = self.sink.tidy_up(now);
+        crash::at(Place::Tidied);
+        match removed {
             Ok(removed) if removed == Default::default() => {}
             Ok(removed) => {
                 let Removed { incident_events, dead_letters } = removed;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::pipeline::crash::{self, Place};
 use crate::pipeline::run::RunError;
 use crate::pipeline::sink::{CommitError, Epoch, EpochSink};
 
@@ -34,6 +35,7 @@ pub fn make_durable(sink: &mut dyn EpochSink, epoch: &Epoch, around: &dyn Surrou
     let mut pause = RETRY_PAUSES.0;
     let mut attempts = 0;
     loop {
+        crash::at(Place::EpochSent);
         let reason = match sink.commit(epoch) {
             Ok(_) => return Ok(()),
             Err(CommitError::Aborted(reason)) => {

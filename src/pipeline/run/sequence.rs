@@ -7,6 +7,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, Select, Sender, TryRecvError};
 
 use crate::model::time::{Clock, Millis, Stopwatch, Timestamp};
+use crate::pipeline::crash::{self, Place};
 use crate::pipeline::exchange::{Chunk, Mark};
 use crate::pipeline::options::EpochOptions;
 use crate::pipeline::run::{SEQUENCER_BEAT, Sequenced, Shared};
@@ -175,6 +176,7 @@ impl SequenceRunner {
         self.shared.pending_events.store(0, Ordering::Relaxed);
         self.shared.pending_state.store(0, Ordering::Relaxed);
         let ticked = gathering.last_tick;
+        crash::at(Place::EpochEnded);
         *gathering = Gathering { last_mark: now, last_tick: ticked, ..Gathering::default() };
         match last {
             Some(chunk) if now - ticked < TICK => self.send(Chunk { mark: Some(mark), ..chunk }),

@@ -158,6 +158,11 @@ impl Sequencer {
                 let fresh = Partition { clock: Timestamp::MIN, idle: true, next: 0 };
                 state.partitions.entry(name).or_insert(fresh).idle = true;
             }
+            SourceEvent::SilentUntil(name, at) => {
+                let fresh = Partition { clock: Timestamp::MIN, idle: false, next: 0 };
+                let partition = state.partitions.entry(name).or_insert(fresh);
+                partition.clock = partition.clock.max(at.min(now));
+            }
             SourceEvent::Unsure(name) => {
                 if let Some(partition) = state.partitions.get_mut(&name) {
                     partition.idle = false;

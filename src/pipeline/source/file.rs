@@ -14,7 +14,7 @@ use std::time::Duration;
 use crossbeam::channel::Sender;
 
 use crate::model::alert::Format;
-use crate::model::time::Timestamp;
+use crate::model::time::{Clock as _, Millis, SystemClock, Timestamp};
 use crate::pipeline::source::lines::{Line, Lines};
 use crate::pipeline::source::thread::{Closed, Outlet, SourceThread};
 use crate::pipeline::source::{Batch, PartitionName, RecordRef, SourceEvent};
@@ -27,6 +27,8 @@ pub(super) const READ_BYTES: usize = 256 << 10;
 
 /// How often a file that is followed is looked at: unnoticed beside a `wait` of seconds, and next to no work.
 const POLL: Duration = Duration::from_millis(200);
+/// How long a line that is being written may hold the clock: longer than any writer takes for the rest of it.
+const PART_PATIENCE: Millis = Millis::seconds(1);
 
 /// What to read and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,18 +64,20 @@ fn run(options: FileOptions, from: u64, outlet: &Outlet) -> Result<(), Closed> {
     outlet.send(SourceEvent::Assigned(vec![Arc::clone(&partition)]))?;
     let path = options.path.clone();
     let mut tail = Tail::new(options, from);
-    let mut is_idle = false;
+    let mut part_since = None;
     loop {
+        let looked = SystemClock.now();
         match tail.step() {
             Ok(Step::Records(batch)) => {
-                is_idle = false;
+                part_since = None;
                 outlet.send(SourceEvent::Records(batch))?;
             }
             Ok(Step::Working) => outlet.check()?,
             Ok(Step::Idle) => {
-                if !is_idle {
-                    is_idle = true;
-                    outlet.send(SourceEvent::Idle(Arc::clone(&partition)))?;
+                // What is written before the next look is not known yet, so silence is told of each look, up to then.
+                let is_whole = !tail.lines.is_within_a_line();
+                if is_whole || looked - *part_since.get_or_insert(looked) >= PART_PATIENCE {
+                    outlet.send(SourceEvent::SilentUntil(Arc::clone(&partition), looked))?;
                 }
                 outlet.pause(POLL)?;
             }

@@ -71,6 +71,12 @@ impl Lines {
         Some(Line { bytes: &self.kept, start, next: self.next })
     }
 
+    /// Whether the beginning of a line was taken, and its end is yet to come.
+    #[must_use]
+    pub const fn is_within_a_line(&self) -> bool {
+        self.n_kept > 0 && !self.is_over
+    }
+
     /// At the end of the stream: the last line, if no newline ended it.
     pub fn last_line(&mut self) -> Option<Line<'_>> {
         self.forget_line_handed_out();

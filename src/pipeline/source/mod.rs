@@ -147,6 +147,8 @@ pub enum SourceEvent {
     Revoked(Vec<PartitionName>),
     /// Nothing is left to read in this partition now: its clock is the wall clock until the next record.
     Idle(PartitionName),
+    /// At this time nothing was left to read in this partition: its clock is there. What came since is not known.
+    SilentUntil(PartitionName, Timestamp),
     /// It is not known any more whether something is left in this partition (its broker is slow or gone): its clock stands
     /// at its last record until the next record or `Idle`.
     Unsure(PartitionName),

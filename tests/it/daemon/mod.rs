@@ -14,6 +14,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tidegate::model::time::Stopwatch;
+use tidegate::pipeline::crash::Place;
 
 /// Long enough for a loaded machine; reaching it is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -75,15 +76,27 @@ impl Home {
 
     /// Starts a daemon and waits until it says that it is ready.
     pub(crate) fn start(&self) -> Daemon {
+        let mut daemon = self.launch(None);
+        wait_for("ready", || daemon.is_ready());
+        daemon
+    }
+
+    /// Starts a daemon that dies when it comes to this place for the n-th time; it need not come as far as being ready.
+    pub(crate) fn start_to_die(&self, place: Place, pass: u64) -> Daemon {
+        self.launch(Some(format!("{}:{pass}", place.name())))
+    }
+
+    fn launch(&self, crash: Option<String>) -> Daemon {
         let program = std::env::var_os("TIDEGATE_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_tidegate").into());
         let log = self.path("log");
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(self.path("tidegate.yaml"));
         command.arg("--listen").arg(self.address.to_string()).arg("--data-dir").arg(self.data());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(append(&log)).env_remove("NOTIFY_SOCKET");
-        let mut daemon = Daemon { child: command.spawn().unwrap(), address: self.address, log };
-        wait_for("ready", || daemon.is_ready());
-        daemon
+        if let Some(crash) = crash {
+            command.env("TIDEGATE_TEST_CRASH", crash);
+        }
+        Daemon { child: command.spawn().unwrap(), address: self.address, log }
     }
 }
 
@@ -117,6 +130,20 @@ impl Daemon {
         assert!(self.child.try_wait().unwrap().is_none(), "it ended before it was killed\n{}", self.log_tail());
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Waits for it to die by itself, at most for so long, then kills it. Whether it did.
+    pub(crate) fn die(mut self, within: Duration) -> bool {
+        let watch = Stopwatch::start();
+        while watch.elapsed() < within {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert_eq!(status.code(), None, "it was to be killed, and ended\n{}", self.log_tail());
+                return true;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        self.kill();
+        false
     }
 
     /// Sends a signal by name.

@@ -54,7 +54,7 @@ fn kills_over_a_file_change_nothing() {
     home.start().stop(); // The first start draws the key of all hashes and ids, which both runs are to share.
     let undisturbed = home.copy();
     let writer = Writer::start(&home.path("flood.jsonl"));
-    let (daemon, slowest) = kill_again_and_again(&home, kills());
+    let (daemon, slowest, at_places) = kill_again_and_again(&home, kills());
     let written = writer.finish();
     let (killed, totals) = settle(&home, daemon, written);
     std::fs::rename(home.path("flood.jsonl"), undisturbed.path("flood.jsonl")).unwrap();
@@ -63,7 +63,7 @@ fn kills_over_a_file_change_nothing() {
     let (calm, calm_totals) = settle(&undisturbed, daemon, written);
     // Shown with --nocapture.
     println!(
-        "{} kills, {} lines in {:.1?} ({} damaged), {} incidents, {} events, slowest start {slowest:.2?}, {:.1?} in all",
+        "{} kills, {at_places} at their place, {} lines in {:.1?} ({} damaged), {} incidents, {} events, slowest start {slowest:.2?}, {:.1?} in all",
         kills(),
         written.lines,
         written.elapsed,
@@ -73,6 +73,7 @@ fn kills_over_a_file_change_nothing() {
         watch.elapsed()
     );
     killed.assert_equal(&calm);
+    assert!(at_places >= kills() / 4, "only {at_places} died at their place");
     assert_eq!(totals.received(), calm_totals.received());
     assert!(killed.incidents.len() > 100, "the flood made only {} incidents", killed.incidents.len());
     for kind in ["opened", "updated", "resolved", "reopened"] {

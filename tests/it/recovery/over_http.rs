@@ -23,7 +23,7 @@ fn kills_over_http_lose_no_answered_alert() {
     let watch = Stopwatch::start();
     let home = Home::new(CONFIG);
     let senders = Senders::start(home.address(), "kills", PLAN);
-    let (daemon, slowest) = kill_again_and_again(&home, kills());
+    let (daemon, slowest, _) = kill_again_and_again(&home, kills());
     let so_far = senders.answered();
     wait_for("answers of the last daemon", || senders.answered() > so_far);
     let sent = senders.finish();

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use crate::metrics::{Metric, Metrics};
 use crate::model::time::Timestamp;
+use crate::pipeline::crash::{self, Place};
 use crate::pipeline::sink::kafka::brokers::Brokers;
 use crate::pipeline::sink::kafka::cluster::{Bound, Cluster, Deadline, Entry, Hook, Producer as _, Trouble, insist};
 use crate::pipeline::sink::kafka::records::{OWNER_KEY, Outgoing, StateKey, of_epoch};
@@ -184,7 +185,9 @@ impl<C: Cluster> TransactionalSink<C> {
         self.producer = None; // Before the new one, so that the old one's connections close meanwhile.
         let producer = self.cluster.open_producer().map_err(Trouble::Unknown)?;
         let deadline = self.deadline();
+        crash::at(Place::TakeOver);
         insist(&deadline, || producer.init(&deadline))?;
+        crash::at(Place::Fenced);
         producer.begin(&deadline)?;
         let record = Outgoing {
             topic: &self.options.topics.state,
@@ -197,6 +200,7 @@ impl<C: Cluster> TransactionalSink<C> {
         };
         producer.send(&record, &deadline)?;
         producer.flush(&deadline)?;
+        crash::at(Place::OwnerSent);
         insist(&deadline, || producer.commit(&deadline))?;
         self.producer = Some(producer);
         Ok(())
@@ -234,7 +238,9 @@ impl<C: Cluster> TransactionalSink<C> {
     fn transact(&self, producer: &C::Producer, epoch: &Epoch) -> Result<i64, Trouble> {
         let deadline = self.deadline();
         producer.begin(&deadline)?;
+        crash::at(Place::Begun);
         let has_offsets = self.start_offsets(producer, epoch)?;
+        crash::at(Place::OffsetsAsked);
         let sent = self.send(producer, epoch, &deadline);
         // Waited for in any case: until it is back, the producer's thread can do nothing else, not even abort.
         let added = if has_offsets { producer.finish_offsets(&deadline) } else { Ok(()) };
@@ -242,7 +248,9 @@ impl<C: Cluster> TransactionalSink<C> {
             (Err(trouble), Ok(()) | Err(Trouble::Abort(_) | Trouble::Again(_))) => return Err(trouble),
             (_, added) => added?,
         }
+        crash::at(Place::OffsetsAdded);
         insist(&deadline, || producer.commit(&deadline))?;
+        crash::at(Place::CommitAnswered);
         Ok(producer.reported_offset())
     }
 
@@ -250,8 +258,12 @@ impl<C: Cluster> TransactionalSink<C> {
     fn send(&self, producer: &C::Producer, epoch: &Epoch, deadline: &Deadline) -> Result<(), Trouble> {
         for record in of_epoch(epoch, &self.options.topics, self.n_incident_partitions) {
             producer.send(&record, deadline)?;
+            crash::at(Place::FirstRecord);
         }
-        producer.flush(deadline)
+        crash::at(Place::RecordsSent);
+        producer.flush(deadline)?;
+        crash::at(Place::Flushed);
+        Ok(())
     }
 
     /// Begins to add the offsets of an epoch to the transaction; false if nothing has moved.
@@ -349,6 +361,7 @@ where
         self.marks.clear();
         firsts.into_iter().for_each(|(epoch, offset)| self.note_offset(epoch, offset));
         self.last = last.map_or(0, |key| key.epoch);
+        crash::at(Place::StateRead);
         Ok(self.last)
     }
 

@@ -19,6 +19,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::pipeline::crash::{self, Place};
 use crate::pipeline::sink::kafka::cluster::{Deadline, Producer, Trouble};
 use crate::pipeline::sink::kafka::records::Outgoing;
 use crate::pipeline::sink::kafka::reports::{Reports, not_sent};
@@ -235,7 +236,9 @@ impl Producer for Transactions {
     }
 
     fn commit(&self, deadline: &Deadline) -> Result<(), Trouble> {
-        self.call(Call::Commit, deadline)
+        let pending = self.start(Call::Commit)?;
+        crash::at(Place::CommitAsked);
+        self.finish(&pending, deadline)
     }
 
     fn abort(&self, deadline: &Deadline) -> Result<(), Trouble> {

@@ -4,6 +4,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, Transaction, TransactionB
 
 use crate::model::alert::Status;
 use crate::model::time::Timestamp;
+use crate::pipeline::crash::{self, Place};
 use crate::pipeline::sink::sqlite::retention;
 use crate::pipeline::sink::{CommitError, Epoch};
 
@@ -38,8 +39,11 @@ pub(super) fn commit(
         let message = format!("another epoch was expected: {expected} with blocks, not {given} with {n_blocks}");
         return Err(CommitError::Fatal(message));
     }
+    crash::at(Place::SqlBegun);
     let removed = write(&transaction, epoch, dead_letter_bytes).map_err(|error| not_written(&error))?;
+    crash::at(Place::SqlWritten);
     transaction.commit().map_err(|error| not_answered(&error))?;
+    crash::at(Place::SqlCommitted);
     Ok(removed)
 }
 

@@ -114,6 +114,7 @@ impl EpochSink for SqliteSink {
             return Err(RestoreError(message));
         }
         tracing::info!(last_epoch, safe_from, n_blocks, n_bytes, "state file: state read");
+        crate::pipeline::crash::at(crate::pipeline::crash::Place::StateRead);
         Ok(last_epoch)
     }
 

@@ -162,8 +162,12 @@ fn the_thread_says_assigned_records_idle_and_stops() {
     let thread = spawn("in", FileOptions { follow: true, ..FileOptions::new(&path) }, 0, events).unwrap();
     assert!(matches!(received.recv().unwrap(), SourceEvent::Assigned(partitions) if partitions.len() == 1));
     assert!(matches!(received.recv().unwrap(), SourceEvent::Records(batch) if batch.records.len() == 2));
-    assert!(matches!(received.recv().unwrap(), SourceEvent::Idle(partition) if partition.is_empty()));
-    append(&path, b"c\n");
+    assert!(matches!(received.recv().unwrap(), SourceEvent::SilentUntil(partition, _) if partition.is_empty()));
+    append(&path, b"c\nd");
+    let told = || received.iter().find(|event| !matches!(event, SourceEvent::SilentUntil(..)));
+    assert!(matches!(told(), Some(SourceEvent::Records(batch)) if batch.records.len() == 1));
+    // A line that is being written holds the clock.
+    append(&path, b"\n");
     assert!(matches!(received.recv().unwrap(), SourceEvent::Records(batch) if batch.records.len() == 1));
     thread.stop();
     thread.join().unwrap();
