@@ -19,6 +19,9 @@ use crate::pipeline::source::{SourceEvent, SourceIndex};
 const TICK: Millis = Millis(50);
 /// A group event of the usual size, for the bound on an epoch's output.
 const EVENT_BYTES: u64 = 4 << 10;
+/// While other sources flood, epochs that end because a sender waits are at least this long: a hundred commits a second are
+/// nothing to a store, and no sender notices.
+const CROWDED: Millis = Millis(10);
 /// What a record costs beside its bytes, as bytes: reading 100 of them takes as long as the rest.
 const RECORD_COST: u64 = 100;
 
@@ -41,11 +44,17 @@ fn cost_of(event: &SourceEvent) -> u64 {
     }
 }
 
+/// The bit of a source; those beyond 63 share one.
+const fn waiting_bit(at: usize) -> u64 {
+    1 << if at < 63 { at } else { 63 }
+}
+
 /// The epoch that is being gathered.
 #[derive(Default)]
 struct Gathering {
     records: u64,
-    waiting: bool,
+    /// Sources whose senders wait for an answer, a bit each.
+    waiting: u64,
     /// When its first record or event came; `None` while it is empty.
     since: Option<Timestamp>,
     last_mark: Timestamp,
@@ -109,7 +118,7 @@ impl SequenceRunner {
                 Some(Err(TryRecvError::Empty)) | None => break, // Nobody else takes from it.
             }
         }
-        if gathering.waiting && self.sink_is_free() {
+        if gathering.waiting > 0 && self.sink_is_free() {
             return None; // Nothing more is there, and somebody waits for an answer: the epoch ends now.
         }
         let mut select = Select::new();
@@ -164,7 +173,7 @@ impl SequenceRunner {
     ) -> Result<Option<Chunk>, SourceFailed> {
         if let SourceEvent::Records(batch) = &event {
             gathering.records += batch.records.len() as u64;
-            gathering.waiting |= !batch.replies.is_empty();
+            gathering.waiting |= if batch.replies.is_empty() { 0 } else { waiting_bit(usize::from(source.0)) };
             self.shared.bytes_on_the_way.fetch_add(batch.bytes.len() as i64, Ordering::Relaxed);
         }
         let chunk = self.sequencer.take(source, event, now)?;
@@ -192,7 +201,17 @@ impl SequenceRunner {
             || clock_is_old
             // While the epoch before is on its way, a closed one could only queue behind it: a backlog would come in small
             // pieces, as many as the store takes commits.
-            || self.sink_is_free() && (self.has_passed(since, now) || (gathering.waiting || may_end) && nothing_ready())
+            || self.sink_is_free()
+                && (self.has_passed(since, now)
+                    || (gathering.waiting > 0 || may_end) && nothing_ready()
+                    || now - gathering.last_mark >= CROWDED && self.has_answers_due(gathering.waiting))
+    }
+
+    /// Whether all that wait for an answer, and whoever is about to, are in this epoch: it need not be held up by sources that
+    /// flood but wait for nothing.
+    fn has_answers_due(&self, waiting: u64) -> bool {
+        let mut askers = self.inputs.iter().enumerate().filter(|(at, _)| waiting & waiting_bit(*at) != 0);
+        waiting > 0 && askers.all(|(_, input)| input.is_empty())
     }
 
     /// Ends the epoch with the chunk that is about to go, which saves every thread behind a second message; or with one of its

@@ -32,7 +32,7 @@ impl From<Wide> for u128 {
 #[derive(Clone, PartialEq, Message)]
 pub struct Entry {
     /// What it is about.
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub kind: Option<Kind>,
 }
 

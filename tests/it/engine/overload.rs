@@ -38,7 +38,7 @@ fn count(world: &World, name: &str) -> u64 {
 fn new_alerts_of_the_offender_are_counted_together_and_nothing_else_is() {
     let mut world = World::with(two_sources());
     world.send(pod(0));
-    world.skip().wall(60).step(press(Level::Fold, Some((0, Some("pod"))), 60));
+    world.at(60).wall(60).step(press(Level::Fold, Some((0, Some("pod"))), 60));
     let fates: Vec<String> = [
         pod(1),                                  // New, with the label: folded away.
         pod(1),                                  // Still new: it left nothing.
@@ -53,7 +53,15 @@ fn new_alerts_of_the_offender_are_counted_together_and_nothing_else_is() {
     .collect();
     assert_eq!(fates, ["folded -", "folded -", "folded -", "folded #1", "joined #1", "joined #1", "joined #1"]);
     assert_eq!(count(&world, counter::OVERFLOWED), 3);
-    world.skip().wall(119).expect(&[]).wall(121).skip();
+    let told = |world: &mut World| {
+        let told = world.told();
+        told.into_iter().filter(|line| line.starts_with("#2")).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut world), ["#2 opened overflow @60 members=1 firing=1 alerts=1"]);
+    world.wall(119);
+    assert_eq!(told(&mut world), [""; 0]);
+    world.wall(121);
+    assert_eq!(told(&mut world), ["#2 updated counted @121 members=2 firing=2 alerts=3"]);
     let overflow = world.last["#2"].clone();
     assert_eq!((overflow.counts.alerts, overflow.members, overflow.firing, overflow.samples.len()), (3, 2, 2, 0));
     let labels: Vec<(&str, &str)> =
