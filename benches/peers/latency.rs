@@ -73,6 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let clock = Stopwatch::start();
     let n_records = offer.ends.len() as u64;
     let outside = Outside {
+        valves: Arc::default(),
         inputs: vec![input],
         sink: Box::new(Noting { clock, n_records, sheet: Sheet::default(), done: Some(done) }),
         clock: Arc::new(SystemClock),

@@ -189,6 +189,7 @@ fn threaded(start_from: Start, batches: Vec<Batch>, n_records: u64) -> Result<Fo
     let (sender, input) = bounded(BATCHES_WAITING);
     let (done, found) = bounded(1);
     let outside = Outside {
+        valves: Arc::default(),
         inputs: vec![input],
         sink: Box::new(Acknowledging { found: Found::default(), n_records, done: Some(done) }),
         clock: Arc::new(SystemClock),

@@ -153,12 +153,52 @@ DASHBOARDS = [
                     ],
                 },
             ]),
+            ("Overload", [
+                {
+                    "title": "How short memory is", "unit": "none", "runbook": "TidegateMemoryTight",
+                    "description": "0 there is room, 1 small batches, 2 the heaviest source is paused, 3 new alerts of the offender are"
+                    " folded, 4 of all, and resolved groups leave early, 5 nothing is read. And how often each level was entered.",
+                    "queries": [
+                        ("tidegate_memory_level{@}", f"{WHO}: level"),
+                        ("sum by (level) (increase(tidegate_memory_level_entered_total{@}[~]))", "entered: {{level}}"),
+                    ],
+                },
+                {
+                    "title": "Memory, by what it is for", "unit": "bytes", "stack": True, "runbook": "TidegateMemoryTight",
+                    "description": "Memory as the engine counts it, about; without code, the store's cache and what the C library keeps.",
+                    "queries": [("sum by (component) (tidegate_memory_used_bytes{@})", "{{component}}")],
+                },
+                {
+                    "title": "Sources held back", "unit": "none", "runbook": "TidegateSourcePaused",
+                    "description": "1 while a source is read for one second in six only, because memory is short.",
+                    "queries": [("tidegate_source_paused{@}", f"{WHO}: {{{{source}}}}")],
+                },
+                {
+                    "title": "What is given up", "unit": "cps", "runbook": "TidegateOverflowing",
+                    "description": "New alerts that are only counted, samples that are not kept, resolved groups that leave early.",
+                    "queries": [
+                        ("rate(tidegate_overflowed_alerts_total{@}[~])", f"{WHO}: alerts folded"),
+                        ("rate(tidegate_samples_shed_total{@}[~])", f"{WHO}: samples"),
+                        ("rate(tidegate_evicted_groups_total{@}[~])", f"{WHO}: groups"),
+                    ],
+                },
+                {
+                    "title": "Values of labels", "unit": "locale", "runbook": "TidegateLabelBomb",
+                    "description": "Distinct values in new alerts within this minute, of labels that the configuration names; the largest"
+                    " of all others as other.",
+                    "queries": [
+                        ("max by (source, label) (tidegate_label_values{@})", "{{source}} {{label}}"),
+                        ("sum by (source) (increase(tidegate_label_bombs_total{@}[~]))", "{{source}}: labels named"),
+                    ],
+                },
+            ]),
             ("Process and configuration", [
                 {
                     "title": "Memory", "unit": "bytes", "runbook": "TidegateMemoryNearLimit",
-                    "description": "Memory in RAM, and what the control group allows (left out where there is no limit).",
+                    "description": "Memory in RAM, the budget, and what the control group allows (left out where there is no limit).",
                     "queries": [
                         ("process_resident_memory_bytes{@}", WHO),
+                        ("tidegate_memory_budget_bytes{@}", f"{WHO}: budget"),
                         ("tidegate_memory_limit_bytes{@} > 0", f"{WHO}: limit"),
                     ],
                 },

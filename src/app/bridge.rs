@@ -18,8 +18,9 @@ use crate::control::intake::{Intake, Refused};
 use crate::model::Timestamp;
 use crate::model::alert::Format;
 use crate::model::time::{Clock, Millis};
+use crate::pipeline::pressure::valves::Valves;
 use crate::pipeline::source::buffer::Home;
-use crate::pipeline::source::{Answer, Batch, PartitionName, RecordRef, Reply, SourceEvent};
+use crate::pipeline::source::{Answer, Batch, PartitionName, RecordRef, Reply, SourceEvent, SourceIndex};
 
 /// Under load, refusals come and go many times a second; the log is told this often at most.
 const TELL_EVERY: Millis = Millis::seconds(30);
@@ -51,6 +52,8 @@ pub struct HttpBridge {
     clock: Box<dyn Clock + Sync>,
     /// Holds the source's clock while requests are refused; the sequencer clears it when it takes `Unread`.
     refusing: Arc<AtomicBool>,
+    /// Shut while memory is short: then everything is refused.
+    valve: (Arc<Valves>, SourceIndex),
     road: Arc<Road>,
 }
 
@@ -107,7 +110,22 @@ impl HttpBridge {
             on_its_way: AtomicU64::new(0),
             line: Mutex::new(line),
         };
-        Self { options, clock, refusing, road: Arc::new(road) }
+        let valve = (Arc::default(), SourceIndex(0));
+        Self { options, clock, refusing, valve, road: Arc::new(road) }
+    }
+
+    /// The same behind a valve: while it is shut, requests are refused; while batches shall be small, fewer bytes are let in.
+    #[must_use]
+    pub fn behind(self, valves: Arc<Valves>, source: SourceIndex) -> Self {
+        Self { valve: (valves, source), ..self }
+    }
+
+    fn is_shut(&self) -> bool {
+        self.valve.0.is_shut(self.valve.1)
+    }
+
+    fn bytes_in_flight_max(&self) -> u64 {
+        self.valve.0.bound(self.options.bytes_in_flight_max)
     }
 
     /// Tells the sequencer that the one partition is read from now on. To be called once, before requests; waits for room.
@@ -125,7 +143,7 @@ impl HttpBridge {
     pub fn tick(&self) {
         let mut line = self.road.line();
         self.road.hand_over(&mut line);
-        if line.refused_since.is_some() && self.bytes_in_flight() < self.options.bytes_in_flight_max {
+        if line.refused_since.is_some() && !self.is_shut() && self.bytes_in_flight() < self.bytes_in_flight_max() {
             self.end_refusal(&mut line);
         }
         let is_quiet = line.is_active && line.refused_since.is_none() && line.gathered.records.is_empty();
@@ -182,7 +200,9 @@ impl HttpBridge {
             let is_news = line.told_at.is_none_or(|told_at| now - told_at >= TELL_EVERY);
             if is_news && line.sender.is_some() {
                 line.told_at = Some(now);
-                tracing::warn!("requests with alerts are answered 503 for lack of room: the pipeline is behind");
+                tracing::warn!(
+                    "requests with alerts are answered 503 for lack of room: the pipeline is behind, or memory is short"
+                );
             }
         }
         self.refusing.store(true, Ordering::Release);
@@ -192,7 +212,7 @@ impl HttpBridge {
     /// Whether so many bytes more fit; a single request always fits, however small the bound.
     fn fits(&self, bytes: u64) -> bool {
         let now = self.bytes_in_flight();
-        now == 0 || now + bytes <= self.options.bytes_in_flight_max
+        now == 0 || now + bytes <= self.bytes_in_flight_max()
     }
 
     /// How a request of that many bytes goes: together with others or alone, at once or later; `None`: there is no room.
@@ -298,7 +318,7 @@ impl Intake for HttpBridge {
     fn submit(&self, format: Format, body: Bytes) -> Result<oneshot::Receiver<Answer>, Refused> {
         let n_bytes = body.len() as u64;
         let mut line = self.road.line();
-        if !self.fits(n_bytes) || !self.end_refusal(&mut line) {
+        if self.is_shut() || !self.fits(n_bytes) || !self.end_refusal(&mut line) {
             return Err(self.refuse(&mut line));
         }
         let Some(way) = self.way(&line, body.len()) else {

@@ -14,6 +14,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use crate::app::bridge::{BridgeOptions, HttpBridge};
 use crate::app::credentials::tell_expiry;
 use crate::app::doors::Doors;
+use crate::app::pressure::{LiveRules, PressureKeeper, Rules};
 use crate::app::publish::{Readers, begin_with_zero, publisher, totals};
 use crate::app::reload::{Order, Reloader};
 use crate::app::sources::Sources;
@@ -31,7 +32,9 @@ use crate::control::server::{Server, ServerOptions, TlsFiles, serve};
 use crate::control::status::{Phase, StatusBoard};
 use crate::metrics::{Metric, Metrics, config_hash_value};
 use crate::model::time::{Clock as _, Stopwatch, SystemClock};
+use crate::pipeline::decode::Limits;
 use crate::pipeline::options::{Options, SourceOptions};
+use crate::pipeline::pressure::valves::Valves;
 use crate::pipeline::run::{Outside, RunError, Running, start};
 use crate::pipeline::tap::Tap;
 
@@ -74,7 +77,10 @@ impl Daemon {
         let servers = Arc::new(Mutex::new(Vec::new()));
         let (orders, inbox) = bounded(ORDERS);
         let live = Live::new(config.clone(), overrides);
-        let reloader = Arc::new(Reloader::new(live, orders.clone(), servers.clone(), metrics.clone(), board.clone()));
+        let rules = LiveRules::new(arc_swap::ArcSwap::from_pointee(Rules::of(&config)));
+        let reloader =
+            Reloader::new(live, orders.clone(), servers.clone(), metrics.clone(), board.clone(), rules.clone());
+        let reloader = Arc::new(reloader);
         let control = Arc::new(Control {
             metrics: metrics.clone(),
             index: index.clone(),
@@ -96,8 +102,11 @@ impl Daemon {
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
         let readers = Readers { index, busiest, feed };
-        let (running, sources) = start_engine(&config, &metrics, readers, &doors, tap)?;
-        let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config));
+        let valves = Arc::new(Valves::default());
+        let (running, sources) = start_engine(&config, &metrics, readers, &doors, tap, valves.clone())?;
+        let records = config.sources.iter().map(|source| source.name.clone()).collect();
+        let keeper = PressureKeeper::new(metrics.clone(), rules, valves, records);
+        let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config), keeper);
         let (alive, ended) = bounded::<()>(0);
         let thread = std::thread::Builder::new().name("engine".to_owned());
         let engine = thread.spawn(move || {
@@ -234,6 +243,7 @@ fn start_engine(
     readers: Readers,
     doors: &Arc<Doors>,
     tap: Arc<Tap>,
+    valves: Arc<Valves>,
 ) -> anyhow::Result<(Running, Sources)> {
     let begun = Stopwatch::start();
     let mut sink = store::open_sink(config, metrics)?;
@@ -245,11 +255,12 @@ fn start_engine(
     metrics.publish(|metrics| totals(metrics, &from.summary(), &source_names(config)));
     let (incidents, seconds) = (from.seed.len(), begun.elapsed().as_secs_f64());
     tracing::info!(incidents, seconds, "state restored: {incidents} incidents in {seconds:.1} s");
-    let mut sources = Sources::start(config, &from.positions, metrics)?;
+    let mut sources = Sources::start(config, &from.positions, metrics, &valves)?;
     let refusing = Arc::default();
-    if let Some((sender, next)) = sources.http.take() {
+    if let Some((index, sender, next)) = sources.http.take() {
         let bridge =
-            HttpBridge::new(sender, next, BridgeOptions::default(), Box::new(SystemClock), Arc::clone(&refusing));
+            HttpBridge::new(sender, next, bridge_options(config), Box::new(SystemClock), Arc::clone(&refusing));
+        let bridge = bridge.behind(valves.clone(), index);
         bridge.open();
         let _ = doors.bridge.set(bridge); // Set once: the daemon starts once.
     }
@@ -262,8 +273,16 @@ fn start_engine(
         on_commit: publisher(metrics.clone(), readers, source_names(config)),
         refusing,
         tap,
+        valves,
     };
     Ok((start(from, outside, None), sources))
+}
+
+/// Bodies that are not durable yet may take an eighth of the budget, but one of the largest size must fit.
+fn bridge_options(config: &Config) -> BridgeOptions {
+    let usual = BridgeOptions::default();
+    let share = (Rules::of(config).budget() / 8).max(Limits::BODY_BYTES as u64);
+    BridgeOptions { bytes_in_flight_max: usual.bytes_in_flight_max.min(share), ..usual }
 }
 
 /// Opens the store's memory of incidents, and shows those that were resolved before this start.
@@ -294,7 +313,7 @@ fn run_engine(
                 Ok(Order::Stop) | Err(_) => break,
             },
             recv(ended) -> _ => break,
-            default(Upkeep::EVERY) => upkeep.look(&running.shared()),
+            default(upkeep.patience()) => upkeep.look(&running.shared()),
         }
     }
     sources.stop();

@@ -2,7 +2,7 @@
 //!
 //! `daemon` starts and stops everything; `engine` runs the pipeline and exchanges it at a reload; `store` and `sources`
 //! open what the configuration names; `publish` hands durable epochs to readers, metrics and `announce`, which tells the log;
-//! `log` is where that goes; `bridge` joins HTTP to the pipeline; `credentials` tells when certificates expire; `upkeep` is
+//! `log` is where that goes; `pressure` looks at memory; `bridge` joins HTTP to the pipeline; `credentials` tells when certificates expire; `upkeep` is
 //! what has to be done some times a second: gauges, status, and through `systemd` the watchdog, through `turns` the log.
 
 mod announce;
@@ -12,6 +12,7 @@ pub mod daemon;
 mod doors;
 mod engine;
 pub mod log;
+mod pressure;
 mod publish;
 mod reload;
 mod sources;

@@ -60,6 +60,9 @@ pub(super) fn totals(metrics: &Metrics, summary: &Summary, source_names: &[Strin
     metrics.restore(Metric::ExpiredMembers, &[], count(counter::EXPIRED));
     metrics.restore(Metric::UnusableTimes, &[], count(counter::UNUSABLE_TIMES));
     metrics.restore(Metric::ParseFallback, &[], count(counter::FALLBACKS));
+    metrics.restore(Metric::OverflowedAlerts, &[], count(counter::OVERFLOWED));
+    metrics.restore(Metric::SamplesShed, &[], count(counter::SAMPLES_SHED));
+    metrics.restore(Metric::EvictedGroups, &[], count(counter::EVICTED));
     metrics.set(Metric::OpenWindows, &[], summary.tally.open_windows as f64);
     metrics.set(Metric::OpenIncidents, &[], summary.tally.open_incidents as f64);
     metrics.set(Metric::LiveFingerprints, &[], summary.tally.fingerprints as f64);

@@ -7,6 +7,7 @@ use crossbeam::channel::{Sender, bounded};
 
 use crate::app::credentials::tell_expiry;
 use crate::app::daemon::{options_of, server_options, tell_configuration};
+use crate::app::pressure::{LiveRules, Rules};
 use crate::control::api::Reload;
 use crate::control::config::reload::Live;
 use crate::control::server::Server;
@@ -32,6 +33,7 @@ pub struct Reloader {
     servers: Arc<Mutex<Vec<Server>>>,
     metrics: Metrics,
     board: Arc<StatusBoard>,
+    rules: LiveRules,
 }
 
 impl Reloader {
@@ -41,8 +43,9 @@ impl Reloader {
         servers: Arc<Mutex<Vec<Server>>>,
         metrics: Metrics,
         board: Arc<StatusBoard>,
+        rules: LiveRules,
     ) -> Self {
-        Self { live, orders, servers, metrics, board }
+        Self { live, orders, servers, metrics, board, rules }
     }
 
     fn take(&self) -> Result<(), String> {
@@ -59,6 +62,7 @@ impl Reloader {
             server.replace_guard(&server_options(&config, server.address()));
             server.reload_tls().map_err(|error| error.to_string())?;
         }
+        self.rules.store(Rules::of(&config).into());
         if !outcome.changed.is_empty() {
             let (done, wait) = bounded(1);
             let gone = |_| "the engine has ended".to_owned();

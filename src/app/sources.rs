@@ -9,11 +9,12 @@ use crate::app::store::{COMMANDS, cluster, command_options};
 use crate::control::config::{Config, SourceKind, Store};
 use crate::metrics::Metrics;
 use crate::model::time::SystemClock;
+use crate::pipeline::pressure::valves::Valves;
 use crate::pipeline::sink::sqlite::CommandLog;
 use crate::pipeline::source::file::FileOptions;
 use crate::pipeline::source::stdin::StdinOptions;
 use crate::pipeline::source::thread::SourceThread;
-use crate::pipeline::source::{Position, SourceEvent, commands, file, kafka, stdin};
+use crate::pipeline::source::{Position, SourceEvent, SourceIndex, commands, file, kafka, stdin};
 
 /// Batches that may wait for the sequencer, per source of records: 256 KiB each from Kafka. A few milliseconds of work, as long
 /// as the operating system may let the sequencer or the source wait for a processor; more is only memory.
@@ -25,27 +26,32 @@ const REQUESTS: usize = 4_096;
 pub(super) struct Sources {
     /// What each says, in the order of the pipeline's sources: those of the configuration, then the commands.
     pub(super) inputs: Vec<Receiver<SourceEvent>>,
-    /// The way in for HTTP, with the position of its first request; one per HTTP source, of which there is at most one.
-    pub(super) http: Option<(Sender<SourceEvent>, u64)>,
+    /// The way in for HTTP, with its index and the position of its first request; one per HTTP source, of which there is at most one.
+    pub(super) http: Option<(SourceIndex, Sender<SourceEvent>, u64)>,
     threads: Vec<SourceThread>,
 }
 
 impl Sources {
-    /// Starts every source where its committed positions say.
-    pub(super) fn start(config: &Config, positions: &[Position], metrics: &Metrics) -> anyhow::Result<Self> {
+    /// Starts every source where its committed positions say, each behind its valve.
+    pub(super) fn start(
+        config: &Config,
+        positions: &[Position],
+        metrics: &Metrics,
+        valves: &Arc<Valves>,
+    ) -> anyhow::Result<Self> {
         let mut sources = Self { inputs: Vec::new(), http: None, threads: Vec::new() };
         let next = |name: &str| {
             let mut of_source =
                 positions.iter().filter(|position| position.source == name && position.partition.is_empty());
             of_source.next().map_or(0, |position| position.next)
         };
-        for source in &config.sources {
+        for (index, source) in (0_u8..).map(SourceIndex).zip(&config.sources) {
             let name = source.name.as_str();
             let capacity = if source.kind == SourceKind::Http { REQUESTS } else { BATCHES };
             let (sender, input) = bounded(capacity);
             sources.inputs.push(input);
             match &source.kind {
-                SourceKind::Http => sources.http = Some((sender, next(name))),
+                SourceKind::Http => sources.http = Some((index, sender, next(name))),
                 SourceKind::File(options) => {
                     let options = FileOptions {
                         format: options.format,
@@ -53,12 +59,14 @@ impl Sources {
                         ..FileOptions::new(&options.path)
                     };
                     let thread = file::spawn(name, options, next(name), sender);
-                    sources.threads.push(thread.with_context(|| format!("start source {name:?}"))?);
+                    let thread = thread.with_context(|| format!("start source {name:?}"))?;
+                    sources.threads.push(thread.behind(Arc::clone(valves), index));
                 }
                 SourceKind::Stdin { format } => {
                     let options = StdinOptions { format: *format, ..StdinOptions::default() };
                     let thread = stdin::spawn(name, options, next(name), sender);
-                    sources.threads.push(thread.with_context(|| format!("start source {name:?}"))?);
+                    let thread = thread.with_context(|| format!("start source {name:?}"))?;
+                    sources.threads.push(thread.behind(Arc::clone(valves), index));
                 }
                 SourceKind::Kafka(source) => {
                     let cluster = cluster(config)?;
@@ -67,7 +75,8 @@ impl Sources {
                     options.on_offset_lost = source.on_offset_lost;
                     let clock = Arc::new(SystemClock);
                     let thread = kafka::spawn(options, positions.to_vec(), clock, metrics.clone(), sender);
-                    sources.threads.push(thread.with_context(|| format!("start source {name:?}"))?);
+                    let thread = thread.with_context(|| format!("start source {name:?}"))?;
+                    sources.threads.push(thread.behind(Arc::clone(valves), index));
                 }
             }
         }

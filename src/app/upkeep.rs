@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::app::bridge::HttpBridge;
 use crate::app::doors::Doors;
+use crate::app::pressure::PressureKeeper;
 use crate::app::systemd::Systemd;
 use crate::app::turns::Turns;
 use crate::control::pulse::Pulse;
@@ -32,11 +34,19 @@ pub(super) struct Upkeep {
     told: [u64; 4],
     systemd: Systemd,
     turns: Turns,
+    keeper: PressureKeeper,
+    /// When everything was looked at; memory may be looked at more often.
+    looked_at: Timestamp,
 }
 
 impl Upkeep {
-    /// Time between two looks.
-    pub(super) const EVERY: Duration = Duration::from_millis(100);
+    /// Time between two looks at everything.
+    const EVERY: Millis = Millis(100);
+
+    /// How soon to look again.
+    pub(super) fn patience(&self) -> Duration {
+        self.keeper.patience()
+    }
 
     pub(super) fn new(
         metrics: Metrics,
@@ -44,6 +54,7 @@ impl Upkeep {
         doors: Arc<Doors>,
         pulse: Arc<Pulse>,
         source_names: Vec<String>,
+        keeper: PressureKeeper,
     ) -> Self {
         let never = Timestamp::MIN;
         Self {
@@ -59,12 +70,20 @@ impl Upkeep {
             told: [0; 4],
             systemd: Systemd::new(SystemClock.now()),
             turns: Turns::default(),
+            keeper,
+            looked_at: never,
         }
     }
 
     /// One look.
     pub(super) fn look(&mut self, shared: &Shared) {
         let now = SystemClock.now();
+        let http_bytes = self.doors.bridge.get().map_or(0, HttpBridge::bytes_in_flight);
+        self.keeper.look(shared, http_bytes, now);
+        if now - self.looked_at < Self::EVERY {
+            return;
+        }
+        self.looked_at = now;
         if let Some(bridge) = self.doors.bridge.get() {
             bridge.tick();
             let (depth, capacity) = bridge.queue();

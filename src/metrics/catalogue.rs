@@ -166,6 +166,28 @@ catalogue! {
     Ready = "tidegate_ready", Kind::Gauge, [];
     /// Most memory that the control groups of the process allow it; 0 without a limit.
     MemoryLimit = "tidegate_memory_limit_bytes", Kind::Gauge, [];
+    /// Memory that the process may use; from 70 % of it on it helps itself.
+    MemoryBudget = "tidegate_memory_budget_bytes", Kind::Gauge, [];
+    /// Memory in use as the engine counts it, about, by what it is for.
+    MemoryUsed = "tidegate_memory_used_bytes", Kind::Gauge,
+        ["component" in ["tables", "labels", "groups", "samples", "known_texts", "on_the_way", "readers"]];
+    /// How short memory is: 0 there is room, 1 small batches, 2 the heaviest source is paused, 3 new alerts of the offender are folded, 4 of all, and resolved groups leave early, 5 nothing is read.
+    MemoryLevel = "tidegate_memory_level", Kind::Gauge, [];
+    /// How often memory got so short that a level was entered.
+    MemoryLevelEntered = "tidegate_memory_level_entered_total", Kind::Counter,
+        ["level" in ["small_batches", "pause_heaviest", "fold", "evict", "pause_all"]];
+    /// Whether a source is held back because memory is short (1) or not (0).
+    SourcePaused = "tidegate_source_paused", Kind::Gauge, ["source"];
+    /// Samples of alerts that incidents did not keep because memory was short.
+    SamplesShed = "tidegate_samples_shed_total", Kind::Counter, [];
+    /// New alerts folded into overflow incidents because memory was short; their outcome is `folded`.
+    OverflowedAlerts = "tidegate_overflowed_alerts_total", Kind::Counter, [];
+    /// Resolved groups that left before `reopen` ended because memory was short.
+    EvictedGroups = "tidegate_evicted_groups_total", Kind::Counter, [];
+    /// Distinct values of a label in new alerts of a source within this minute, about; labels that the configuration does not name are together as `other`.
+    LabelValues = "tidegate_label_values", Kind::Gauge, ["source", "label"];
+    /// Labels that had more values in new alerts within a minute than `limits.label_values` allows.
+    LabelBombs = "tidegate_label_bombs_total", Kind::Counter, ["source"];
     /// When a certificate that the process shows others expires, seconds since the epoch; 0 where there is none.
     CredentialExpiry = "tidegate_credential_expiry_timestamp_seconds", Kind::Gauge,
         ["credential" in ["listener", "kafka_client"]];

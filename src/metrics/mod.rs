@@ -5,6 +5,7 @@
 //! for the whole process: each `Metrics` is on its own, which is what tests with several daemons need.
 
 pub mod catalogue;
+pub mod cgroup;
 mod memory;
 pub mod process;
 mod text;
@@ -19,7 +20,7 @@ pub use ::metrics::{Counter, Gauge, Histogram};
 use ::metrics::{Key, KeyName, Label, Level, Metadata, Recorder as _};
 
 pub use crate::metrics::catalogue::{ALL, Definition, Kind, Metric};
-pub use crate::metrics::memory::memory_limit;
+pub use crate::metrics::memory::{memory_bound, memory_limit};
 
 const METADATA: Metadata<'static> = Metadata::new("tidegate", Level::INFO, None);
 

@@ -81,6 +81,12 @@ pub enum EventReason {
     Person,
     /// The group fires again within `reopen` or its open window.
     FiringAgain,
+    /// Memory is short: new alerts of a source are counted together.
+    Overflow,
+    /// Memory has run out: nothing is read.
+    Overload,
+    /// Memory has room again.
+    Eased,
 }
 
 impl EventReason {
@@ -104,6 +110,9 @@ impl EventReason {
             Self::Superseded => "the last firing member went on in a later incident",
             Self::Person => "a person said so",
             Self::FiringAgain => "the group fires again",
+            Self::Overflow => "memory is short, new alerts are counted together",
+            Self::Overload => "memory has run out, nothing is read",
+            Self::Eased => "memory has room again",
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::model::alert::{Severity, Status};
 use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
 use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::decode::{Detail, DetailReader};
+use crate::pipeline::pressure::Pressure;
 use crate::pipeline::source::SourceIndex;
 use crate::pipeline::source::buffer::Buffer;
 
@@ -56,6 +57,13 @@ pub enum StepKind {
         incident: IncidentId,
         /// Who.
         by: String,
+    },
+    /// Memory got shorter, or longer.
+    Pressure {
+        /// What shards do about it from here on.
+        pressure: Pressure,
+        /// The wall clock.
+        at: Timestamp,
     },
     /// The input has ended: the clocks run on until no timer is left.
     RunOut,

@@ -70,6 +70,9 @@ impl Engine {
     pub fn feed(&mut self, source: SourceIndex, batch: Batch, steps: Vec<Step>, wall: Timestamp) {
         let n_records = batch.records.len() as u64;
         let source = Some(source);
+        for step in &steps {
+            self.note(&step.kind);
+        }
         let (number, first_record) = (self.next_chunk, self.next_record);
         let chunk = Chunk { number, source, first_record, batch, steps, wall, ..Chunk::default() };
         self.next_chunk += 1;
@@ -92,11 +95,18 @@ impl Engine {
         if let StepKind::Clock { source, to } = &kind {
             self.builder.note_clock(*source, *to);
         }
+        self.note(&kind);
         let step = Step { seq: Seq { record: self.next_record, index: 0 }, kind };
         self.next_record += 1;
         let part = Part { steps: vec![step], wall: self.wall, ..Part::default() };
         for (shard, out) in &mut self.shards {
             apply(&self.tap, &self.options, shard, &part, out);
+        }
+    }
+
+    fn note(&mut self, kind: &StepKind) {
+        if let StepKind::Pressure { pressure, .. } = kind {
+            self.builder.note_pressure(pressure.clone());
         }
     }
 

@@ -14,6 +14,7 @@ pub mod identify;
 pub mod inline;
 pub mod options;
 pub mod outcome;
+pub mod pressure;
 pub mod run;
 pub mod sequencer;
 pub mod shard;

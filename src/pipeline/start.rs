@@ -11,10 +11,12 @@ use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, Inci
 use crate::model::incident::IncidentEvent;
 use crate::model::time::Timestamp;
 use crate::pipeline::correlate::Correlator;
+use crate::pipeline::correlate::own::OwnIncidents;
 use crate::pipeline::epoch::{Beginning, EpochBuilder, SOURCE_CLOCK, SourceTotals, Summary, counter};
 use crate::pipeline::exchange::{Placement, shard_of};
 use crate::pipeline::identify::Identifier;
 use crate::pipeline::options::Options;
+use crate::pipeline::pressure::{Level, Offender, Pressure};
 use crate::pipeline::shard::Shard;
 use crate::pipeline::shard::save::Returning;
 use crate::pipeline::sink::RestoreError;
@@ -42,6 +44,8 @@ pub struct Start {
     pub wall: Timestamp,
     /// Number of the next record.
     pub next_record: u64,
+    /// What shards were told about memory.
+    pub pressure: Pressure,
     /// The incidents of the state as they stand, for readers.
     pub seed: Vec<Arc<IncidentEvent>>,
 }
@@ -61,12 +65,15 @@ impl Start {
         let mut shards: Vec<Shard> = (0..options.shards).map(|_| Shard::new(&options, key)).collect();
         // The wall clock comes with the first step; until then record times are all there is.
         shards.iter_mut().for_each(|shard| shard.set_clocks(&clocks, Timestamp::MIN));
+        let pressure = pressure_of(&options, &meta);
+        shards.iter_mut().for_each(|shard| shard.set_pressure(pressure.clone()));
         let placement = load(&options, key, &mut restored, rekeys, &mut shards);
         let revisions = std::mem::take(&mut restored.revisions);
-        let correlator = Correlator::new(revisions);
+        let names: Vec<String> = options.sources.iter().map(|source| source.name.clone()).collect();
+        let own = OwnIncidents::new(key, names.clone(), pressure.clone(), std::mem::take(&mut restored.own));
+        let correlator = Correlator::new(revisions).with_own(own);
         let seed = seed_of(&shards, &correlator, wall);
         let positions = positions_of(&meta);
-        let names = options.sources.iter().map(|source| source.name.clone()).collect();
         let known = |name: &str| counter::ALL.into_iter().find(|known| *known == name);
         let counters: BTreeMap<&'static str, u64> =
             meta.counters.iter().filter_map(|entry| Some((known(&entry.name)?, entry.value))).collect();
@@ -78,6 +85,7 @@ impl Start {
             wall,
             totals,
             counters,
+            pressure: pressure.clone(),
             safe_from: meta.safe_from,
             block_bytes: restored.n_bytes,
         };
@@ -92,6 +100,7 @@ impl Start {
             clocks,
             wall,
             next_record: meta.next_record,
+            pressure,
             seed,
         })
     }
@@ -114,6 +123,15 @@ fn positions_of(meta: &MetaEntry) -> Vec<Position> {
         clock: Timestamp(entry.clock),
     };
     partitions.map(position).collect()
+}
+
+/// What the shards were told. An offender that is gone from the configuration sends nothing any more.
+fn pressure_of(options: &Options, meta: &MetaEntry) -> Pressure {
+    let source = meta.pressure_source.as_ref();
+    let source = source.and_then(|name| options.sources.iter().position(|source| source.name == *name));
+    let label = meta.pressure_label.as_deref().map(Into::into);
+    let offender = source.map(|source| Offender { source: SourceIndex(source as u8), label });
+    Pressure { level: Level::from_number(meta.pressure_level), offender }
 }
 
 fn clocks_of(options: &Options, meta: &MetaEntry) -> Vec<Timestamp> {
@@ -190,13 +208,16 @@ fn group_id(incident: u128, hash: u128) -> IncidentId {
 fn seed_of(shards: &[Shard], correlator: &Correlator, wall: Timestamp) -> Vec<Arc<IncidentEvent>> {
     let mut seed: Vec<Arc<IncidentEvent>> = Vec::new();
     for shard in shards {
-        seed.extend(shard.incidents().filter_map(|mut event| {
-            event.revision = correlator.revision(event.incident_id);
-            event.committed_at = wall;
-            (event.revision > 0).then(|| Arc::new(event))
-        }));
+        seed.extend(shard.incidents().filter_map(|event| standing(event, correlator, wall)));
     }
+    seed.extend(correlator.own().filter_map(|event| standing(event, correlator, wall)));
     seed
+}
+
+fn standing(mut event: IncidentEvent, correlator: &Correlator, wall: Timestamp) -> Option<Arc<IncidentEvent>> {
+    event.revision = correlator.revision(event.incident_id);
+    event.committed_at = wall;
+    (event.revision > 0).then(|| Arc::new(event))
 }
 
 /// Group keys that must share a shard, as disjoint sets.

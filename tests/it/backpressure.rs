@@ -84,6 +84,7 @@ fn run(
     let mut sink = store.sink();
     sink.restore(&mut |_| Ok(())).unwrap();
     let outside = Outside {
+        valves: Arc::default(),
         tap: Default::default(),
         inputs,
         sink: Box::new(sink),

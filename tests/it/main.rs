@@ -21,6 +21,7 @@ mod incident;
 mod json;
 mod messages;
 mod order;
+mod overload;
 mod page;
 mod program;
 mod recovery;

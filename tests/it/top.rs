@@ -188,6 +188,7 @@ fn shards_tell_while_somebody_watches_and_a_watch_ends_by_itself() {
     sink.restore(&mut |_| Ok(())).unwrap();
     let (sender, input) = bounded(4);
     let outside = Outside {
+        valves: Arc::default(),
         inputs: vec![input],
         sink: Box::new(sink),
         clock: Arc::new(clock.clone()),

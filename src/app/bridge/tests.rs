@@ -238,3 +238,36 @@ fn a_closed_bridge_ends_the_channel() {
     assert!(submit(&bridge, "x").is_err());
     assert!(channel.recv().is_err(), "the end of the channel");
 }
+
+#[test]
+fn a_shut_valve_refuses_and_says_how_long_nobody_could_send() {
+    let clock = Hand::default();
+    let valves = Arc::new(Valves::default());
+    let (bridge, channel) = with_clock(8, 100, &clock);
+    let bridge = bridge.behind(valves.clone(), SourceIndex(2));
+    drop(submit(&bridge, "one").unwrap());
+    drop(records(channel.try_recv().unwrap()));
+    valves.set(Valves::bit(SourceIndex(2)));
+    clock.0.store(1_000, Ordering::Relaxed);
+    assert!(submit(&bridge, "two").is_err());
+    clock.0.store(9_000, Ordering::Relaxed);
+    bridge.tick();
+    assert!(channel.try_recv().is_err(), "the refusal goes on, whatever room there is");
+    valves.set(0);
+    drop(submit(&bridge, "three").unwrap());
+    let unread = channel.try_recv().unwrap();
+    assert!(matches!(unread, SourceEvent::Unread { from: Timestamp(1_000), to: Timestamp(9_000) }), "{unread:?}");
+    assert_eq!(records(channel.try_recv().unwrap()).records.len(), 1);
+}
+
+#[test]
+fn while_batches_shall_be_small_fewer_bytes_are_let_in() {
+    let valves = Arc::new(Valves::default());
+    let (bridge, _channel) = bridge(8, 40);
+    let bridge = bridge.behind(valves.clone(), SourceIndex(0));
+    let _first = submit(&bridge, "sixby.").unwrap();
+    valves.make_small(true);
+    assert!(submit(&bridge, "sixby.").is_err(), "a quarter of 40 is 10");
+    valves.make_small(false);
+    assert!(submit(&bridge, "sixby.").is_ok());
+}

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::cli::doctor::cgroup::{Allowed, allowed};
 use crate::cli::doctor::checks::Check;
 use crate::cli::doctor::finding::{Finding, size};
 use crate::control::config::{Config, SourceKind, Store};
 use crate::control::server::ServerOptions;
+use crate::metrics::cgroup::{self, Allowed, allowed};
 
 /// Sockets of one Kafka client to one broker: requests, and a coordinator on the same host.
 const SOCKETS_PER_BROKER: u64 = 2;
@@ -94,7 +94,7 @@ fn judge_open_files(limit: Option<u64>, needed: u64, whose: Whose) -> Finding {
 }
 
 pub(super) fn memory(whose: Whose, state_bytes: Option<u64>) -> Vec<Finding> {
-    let allowed = allowed(Path::new("/sys/fs/cgroup"), &whose.proc_file("cgroup"));
+    let allowed = allowed(Path::new(cgroup::ROOT), &whose.proc_file("cgroup"));
     let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
     vec![judge_memory(&allowed, available, state_bytes, whose)]
 }
@@ -138,7 +138,7 @@ fn judge_memory(allowed: &Allowed, available: Option<u64>, state_bytes: Option<u
 }
 
 pub(super) fn cpu(config: &Config, whose: Whose) -> Vec<Finding> {
-    let allowed = allowed(Path::new("/sys/fs/cgroup"), &whose.proc_file("cgroup"));
+    let allowed = allowed(Path::new(cgroup::ROOT), &whose.proc_file("cgroup"));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     vec![judge_cpu(&allowed, processors, config.pipeline.decoders + config.pipeline.shards)]
 }

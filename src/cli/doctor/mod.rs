@@ -4,7 +4,6 @@
 //! shut out. One file per group of checks; in each, measuring is apart from judging, which is pure.
 
 mod certificate;
-mod cgroup;
 pub mod checks;
 mod clock;
 mod disk;

@@ -52,6 +52,11 @@ pub(super) fn of(config: &Config) -> Value {
             "clock_interval": show(pipeline.epoch.clock_interval),
         },
         "engine": { "samples": pipeline.samples },
+        "memory": { "budget": config.memory.budget.map_or_else(|| "auto".to_owned(), show_size) },
+        "limits": {
+            "watch_labels": config.limits.watch_labels,
+            "label_values": config.limits.label_values,
+        },
         "retention": {
             "incidents": show(config.retention.incidents),
             "dead_letters": show(config.retention.dead_letters),

@@ -50,6 +50,10 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// What the pipeline is told.
     pub pipeline: Options,
+    /// How much memory may be used.
+    pub memory: Memory,
+    /// What is too much.
+    pub limits: Limits,
     /// How long things are kept.
     pub retention: Retention,
     /// What is logged, and how.
@@ -157,6 +161,22 @@ pub struct FileSource {
     pub format: Format,
     /// Whether to wait for more at its end.
     pub follow: bool,
+}
+
+/// How much memory may be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes; `None`: 80 percent of what control groups and the machine allow.
+    pub budget: Option<u64>,
+}
+
+/// What is too much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Labels whose distinct values are shown by name, beside those that identity and groups name.
+    pub watch_labels: Vec<String>,
+    /// Distinct values of one label in new alerts of a source within a minute beyond which it is named in the log.
+    pub label_values: u64,
 }
 
 /// How long things are kept.

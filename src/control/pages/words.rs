@@ -172,6 +172,9 @@ pub(crate) fn reason(reason: EventReason) -> &'static str {
         EventReason::Superseded => "The last firing member went on in a later incident",
         EventReason::Person => "A person said that it is over",
         EventReason::FiringAgain => "The group fires again",
+        EventReason::Overflow => "Memory is short: new alerts of a source are counted together",
+        EventReason::Overload => "Memory has run out: no source is read",
+        EventReason::Eased => "Memory has room again",
     }
 }
 

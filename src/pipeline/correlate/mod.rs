@@ -1,15 +1,20 @@
 //! Level 2: group events to incidents, in one deterministic order, at the end of an epoch on one thread.
 //!
 //! Its one rule so far: a group is an incident. What it owns is the order of events and their revisions. It is a fold
-//! over the sequence, so epoch borders do not show in its result.
+//! over the sequence, so epoch borders do not show in its result. `own` has the incidents of tidegate itself.
+
+pub mod own;
 
 use std::sync::Arc;
 
 use crate::model::fingerprint::{Fingerprint, HashedMap, IncidentId};
 use crate::model::incident::{EVENT_VERSION, EventKind, IncidentEvent, Link, LinkKind};
 use crate::model::time::Timestamp;
-use crate::pipeline::shard::event::{GroupEvent, GroupEventKind, GroupView};
+use crate::pipeline::correlate::own::OwnIncidents;
+use crate::pipeline::shard::event::{GroupEvent, GroupEventKind, GroupView, OwnEvent};
+use crate::pipeline::shard::overload::Share;
 use crate::pipeline::sink::IncidentRecord;
+use crate::pipeline::source::SourceIndex;
 use crate::pipeline::state::BlockWriter;
 use crate::pipeline::state::entry::{IncidentEntry, Kind};
 
@@ -22,13 +27,49 @@ pub struct Correlator {
     revisions: HashedMap<IncidentId, u64>,
     changed: Vec<IncidentId>,
     gone: Vec<IncidentId>,
+    own: OwnIncidents,
 }
 
 impl Correlator {
     /// A correlator that knows these incidents and the revisions of their last events.
     #[must_use]
     pub fn new(revisions: HashedMap<IncidentId, u64>) -> Self {
-        Self { revisions, changed: Vec::new(), gone: Vec::new() }
+        Self { revisions, changed: Vec::new(), gone: Vec::new(), own: OwnIncidents::default() }
+    }
+
+    /// The same, with the incidents of tidegate itself.
+    #[must_use]
+    pub fn with_own(self, own: OwnIncidents) -> Self {
+        Self { own, ..self }
+    }
+
+    /// Folds what the shards say about incidents of tidegate itself. They are told after those of the groups.
+    pub fn fold_own(
+        &mut self,
+        said: Vec<OwnEvent>,
+        shares: Vec<(SourceIndex, Share)>,
+        epoch: u64,
+        committed_at: Timestamp,
+    ) -> Vec<IncidentRecord> {
+        if said.is_empty() && shares.is_empty() {
+            return Vec::new();
+        }
+        let events = self.own.take(said, shares);
+        events.into_iter().map(|event| self.finish(event, epoch, committed_at)).collect()
+    }
+
+    fn finish(&mut self, event: IncidentEvent, epoch: u64, committed_at: Timestamp) -> IncidentRecord {
+        let (id, group) = (event.incident_id, event.group);
+        let revision = self.revision(id) + 1;
+        if event.event == EventKind::Resolved {
+            self.revisions.remove(&id); // It never comes back: the next one is another.
+            self.gone.push(id);
+        } else {
+            self.revisions.insert(id, revision);
+            self.changed.push(id);
+        }
+        let (event, json) = render(IncidentEvent { revision, epoch, committed_at, ..event });
+        IncidentRecord { group, event: Arc::new(event), json }
     }
 
     /// Folds the group events of all shards of one epoch into incident events.
@@ -84,6 +125,12 @@ impl Correlator {
         for incident in self.gone.drain(..) {
             entries.push(Kind::IncidentGone(incident.0.into()));
         }
+        self.own.save(start_sweep, entries);
+    }
+
+    /// The open incidents of tidegate itself, as they stand.
+    pub fn own(&self) -> impl Iterator<Item = IncidentEvent> + '_ {
+        self.own.standing()
     }
 
     /// The revision of an incident's last event, 0 if it is not known.

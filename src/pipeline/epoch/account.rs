@@ -95,6 +95,13 @@ pub mod counter {
     pub const RECORDS: &str = "records";
     /// Bytes of records taken.
     pub const BYTES: &str = "bytes";
+    /// Alerts folded into overflow incidents.
+    pub const OVERFLOWED: &str = "overflowed_alerts";
+    /// Samples not kept because memory was short.
+    pub const SAMPLES_SHED: &str = "samples_shed";
+    /// Resolved groups that left before `reopen` ended.
+    pub const EVICTED: &str = "evicted_groups";
     /// Every name.
-    pub const ALL: [&str; 6] = [LATE, EXPIRED, UNUSABLE_TIMES, FALLBACKS, RECORDS, BYTES];
+    pub const ALL: [&str; 9] =
+        [LATE, EXPIRED, UNUSABLE_TIMES, FALLBACKS, RECORDS, BYTES, OVERFLOWED, SAMPLES_SHED, EVICTED];
 }

@@ -10,8 +10,10 @@ use crate::model::time::Timestamp;
 use crate::pipeline::correlate::Correlator;
 use crate::pipeline::exchange::{ChunkReport, Note};
 use crate::pipeline::outcome::{Outcome, SourceCounts};
+use crate::pipeline::pressure::Pressure;
 use crate::pipeline::shard::Tally;
 use crate::pipeline::shard::event::Out;
+use crate::pipeline::shard::overload::Share;
 use crate::pipeline::shard::save::Saved;
 use crate::pipeline::sink::{DeadLetter, Epoch};
 use crate::pipeline::source::{Position, SourceIndex};
@@ -47,6 +49,7 @@ pub struct EpochBuilder {
     wall: Timestamp,
     totals: Vec<SourceTotals>,
     counters: BTreeMap<&'static str, u64>,
+    pressure: Pressure,
     safe_from: u64,
     sweep: Sweep,
     gathered: Gathered,
@@ -78,6 +81,8 @@ pub struct Beginning {
     pub totals: Vec<SourceTotals>,
     /// Counters by name.
     pub counters: BTreeMap<&'static str, u64>,
+    /// What the shards are told about memory.
+    pub pressure: Pressure,
     /// Blocks before this epoch are not needed.
     pub safe_from: u64,
     /// Bytes of blocks that were read.
@@ -118,6 +123,7 @@ impl EpochBuilder {
             wall: from.wall,
             totals,
             counters: from.counters,
+            pressure: from.pressure,
             safe_from: from.safe_from.max(1),
             sweep: Sweep::after_restore(from.block_bytes),
             gathered,
@@ -181,8 +187,14 @@ impl EpochBuilder {
             match note {
                 Note::Clock(source, clock) => self.note_clock(source, clock),
                 Note::Position(source, partition, next, clock) => self.note_position(source, &partition, next, clock),
+                Note::Pressure(pressure) => self.note_pressure(pressure),
             }
         }
+    }
+
+    /// Notes what the shards are told about memory from here on.
+    pub fn note_pressure(&mut self, pressure: Pressure) {
+        self.pressure = pressure;
     }
 
     /// Notes the clock of a source.
@@ -220,10 +232,16 @@ impl EpochBuilder {
         let mut events = Vec::new();
         let mut entries = BlockWriter::default();
         let (mut sweep_bytes, mut sweep_done, mut tally) = (0, true, Tally::default());
+        let (mut own, mut shares) = (Vec::new(), Vec::new());
         for ShardOutput { out, saved, tally: sizes } in outputs {
             counts.iter_mut().zip(&out.counts).for_each(|(sum, count)| sum.add(count));
             self.count(counter::LATE, out.late);
             self.count(counter::EXPIRED, out.expired);
+            self.count(counter::OVERFLOWED, out.overflowed);
+            self.count(counter::SAMPLES_SHED, out.samples_shed);
+            self.count(counter::EVICTED, out.evicted);
+            own.extend(out.own);
+            shares.extend(shares_of(out.shares));
             events.extend(out.events);
             gathered.attached.decisions.extend(out.decisions.unwrap_or_default());
             gathered.attached.busiest.extend(out.busiest);
@@ -237,7 +255,8 @@ impl EpochBuilder {
         for (total, count) in self.totals.iter_mut().zip(&counts) {
             total.counts.add(count);
         }
-        let incidents = self.correlator.fold(events, number, now);
+        let mut incidents = self.correlator.fold(events, number, now);
+        incidents.extend(self.correlator.fold_own(own, shares, number, now));
         self.correlator.save(swept, &mut entries);
         let delta_bytes = entries.n_bytes() - sweep_bytes;
         let slice = Slice { epoch: number, starts: swept, done: sweep_done, sweep_bytes, delta_bytes };
@@ -328,6 +347,8 @@ impl EpochBuilder {
         };
         let partitions = self.positions().into_iter().map(partition);
         let clocks = self.source_names.iter().zip(&self.clocks).map(clock);
+        let offender = self.pressure.offender.as_ref();
+        let source = offender.and_then(|offender| self.source_names.get(usize::from(offender.source.0)));
         let counters =
             self.counters.iter().map(|(name, value)| CounterEntry { name: (*name).to_owned(), value: *value });
         MetaEntry {
@@ -340,8 +361,16 @@ impl EpochBuilder {
             totals: totals.collect(),
             wall: self.wall.0,
             counters: counters.collect(),
+            pressure_level: self.pressure.level as u32,
+            pressure_source: source.cloned(),
+            pressure_label: offender.and_then(|offender| offender.label.as_deref()).map(str::to_owned),
         }
     }
+}
+
+/// What a shard has folded away and not said yet.
+fn shares_of(shares: Vec<Option<Box<Share>>>) -> impl Iterator<Item = (SourceIndex, Share)> {
+    (0_u8..).map(SourceIndex).zip(shares).filter_map(|(source, share)| Some((source, *share?)))
 }
 
 /// In the meta entry, the partition name under which the clock of a whole source is kept. No real partition has it.

@@ -18,6 +18,7 @@ use crate::pipeline::decode::{Decoder, Limits, Reject, ScannedAlert, Scanner};
 use crate::pipeline::exchange::ahead::{Ahead, Seen, Sight};
 use crate::pipeline::exchange::router::{Place, Router};
 use crate::pipeline::options::{Options, RecordTime};
+use crate::pipeline::pressure::novelty::NoveltyBoard;
 use crate::pipeline::source::{Answer, RecordRef, SourceIndex};
 use crate::pipeline::tap::{Look, RecordLook, Stage, Tap};
 use crate::pipeline::unreadable::Unreadable;
@@ -52,6 +53,8 @@ pub struct Exchange {
     decoder: Decoder,
     router: Router,
     tap: Arc<Tap>,
+    /// Who is told what is new.
+    novelty: Option<Arc<NoveltyBoard>>,
 }
 
 /// The partitions of a batch: who they are, and what was taken from them.
@@ -79,7 +82,14 @@ impl Exchange {
     pub fn new(options: Arc<Options>, key: HashKey, placement: Placement, folds: bool) -> Self {
         let router = Router::new(options.clone(), key, placement, folds);
         let (ahead, scanner, decoder) = (Ahead::default(), Scanner::default(), Decoder::new(Limits::default()));
-        Self { options, ahead, scanner, decoder, router, tap: Arc::default() }
+        Self { options, ahead, scanner, decoder, router, tap: Arc::default(), novelty: None }
+    }
+
+    /// The same, telling a board which sources and labels bring new label sets.
+    #[must_use]
+    pub fn telling(mut self, novelty: Arc<NoveltyBoard>) -> Self {
+        self.router.note_novelty();
+        Self { novelty: Some(novelty), ..self }
     }
 
     /// The same, with a tap that shows records and what decoding makes of them.
@@ -144,6 +154,9 @@ impl Exchange {
             })
             .collect();
         report.fallbacks = self.decoder.fallbacks() - fallbacks_before;
+        if let Some(board) = &self.novelty {
+            self.router.tell_novelty(board, chunk.wall, chunk.mark.is_some());
+        }
         Router::finish(&mut parts, steps, std::mem::take(&mut chunk.batch.bytes));
         Routed { parts, report }
     }

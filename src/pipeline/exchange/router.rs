@@ -15,6 +15,7 @@ use crate::pipeline::exchange::ahead::Sight;
 use crate::pipeline::exchange::{ChunkReport, Placement, shard_of};
 use crate::pipeline::identify::{Form, Identifier, Known, TextHash};
 use crate::pipeline::options::Options;
+use crate::pipeline::pressure::novelty::NoveltyBoard;
 use crate::pipeline::source::SourceIndex;
 use crate::pipeline::source::buffer::Buffer;
 
@@ -97,6 +98,18 @@ impl Router {
         if let Some((last, others)) = parts.split_last_mut() {
             others.iter_mut().for_each(|part| part.steps.clone_from(&steps));
             last.steps = steps;
+        }
+    }
+
+    /// What is new is noted from now on.
+    pub(super) fn note_novelty(&mut self) {
+        self.identifier.note_novelty();
+    }
+
+    /// Tells the board what is new, every few hundred texts or `at_once`.
+    pub(super) fn tell_novelty(&mut self, board: &NoveltyBoard, wall: Timestamp, at_once: bool) {
+        if let Some(novelty) = self.identifier.novelty() {
+            novelty.tell(board, wall, at_once);
         }
     }
 

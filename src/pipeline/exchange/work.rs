@@ -3,6 +3,7 @@
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::Step;
 use crate::pipeline::decode::Reject;
+use crate::pipeline::pressure::Pressure;
 use crate::pipeline::sink::DeadLetter;
 use crate::pipeline::source::{Answer, Batch, PartitionName, Reply, SourceIndex};
 
@@ -34,6 +35,8 @@ pub enum Note {
     Clock(SourceIndex, Timestamp),
     /// The next position and the clock of a partition.
     Position(SourceIndex, PartitionName, u64, Timestamp),
+    /// What shards are told about memory.
+    Pressure(Pressure),
 }
 
 /// The end of an epoch.

@@ -18,6 +18,9 @@ struct Place {
     hash: u128,
 }
 
+/// Bytes of the table.
+pub(super) const BYTES: usize = PLACES * size_of::<Place>();
+
 /// The table. It forgets: what shares a place pushes out what was there.
 pub(super) struct LabelHashes {
     key: HashKey,
@@ -29,21 +32,36 @@ impl LabelHashes {
         Self { key, places: vec![Place::default(); PLACES] }
     }
 
+    /// Tells of every label without making a fingerprint of them, for identities that are more than the label sets.
+    pub(super) fn each(&self, secret: &Secret, encoded: &[u8], mut each: impl FnMut(usize, &[u8], u64)) {
+        for (place, (name, value)) in BytePairs(encoded).enumerate() {
+            each(place, name, (xxh3_128_with_secret(value, secret) >> 64) as u64);
+        }
+    }
+
     /// The fingerprint of a whole label set, in the encoding of `model::labels`, under an identity that takes it as it is.
-    pub(super) fn fingerprint(&mut self, secret: &Secret, encoded: &[u8]) -> Fingerprint {
+    /// `each` hears the place and the name of every label, and a hash of name and value.
+    pub(super) fn fingerprint(
+        &mut self,
+        secret: &Secret,
+        encoded: &[u8],
+        mut each: impl FnMut(usize, &[u8], u64),
+    ) -> Fingerprint {
         let mut builder = FingerprintBuilder::new(self.key);
         let mut pairs = BytePairs(encoded);
-        loop {
+        for place in 0.. {
             let whole = pairs.0;
             let Some((name, value)) = pairs.next() else { return builder.finish() };
             let bytes = whole.get(..whole.len() - pairs.0.len()).unwrap_or_default();
             let label = xxh3_128_with_secret(bytes, secret).max(1);
+            each(place, name, (label >> 64) as u64);
             let Some(place) = self.places.get_mut(label as usize % PLACES) else { return builder.finish() };
             if place.label != label {
                 *place = Place { label, hash: builder.hash(name, value) };
             }
             builder.add(place.hash);
         }
+        builder.finish()
     }
 }
 
@@ -63,7 +81,7 @@ mod tests {
             labels.iter().for_each(|(name, value)| builder.label(name, value));
             let mut encoded = Vec::new();
             encode(labels, &mut encoded);
-            assert_eq!(hashes.fingerprint(&secret, &encoded), builder.finish(), "{value}");
+            assert_eq!(hashes.fingerprint(&secret, &encoded, |_, _, _| ()), builder.finish(), "{value}");
         }
     }
 }

@@ -49,6 +49,9 @@ struct Pair([Place; 2]);
 
 const _: () = assert!(size_of::<Place>() == 64, "a place is one cache line");
 
+/// Bytes of the table.
+pub(super) const BYTES: usize = PAIRS * size_of::<Pair>();
+
 /// The table.
 pub(super) struct KnownTexts {
     pub(super) secret: Secret,

@@ -16,6 +16,7 @@ use crate::pipeline::identify::hashes::LabelHashes;
 use crate::pipeline::identify::known::KnownTexts;
 use crate::pipeline::identify::rules::RuleIndex;
 use crate::pipeline::options::{Identity, Options, SourceOptions, WindowRule};
+use crate::pipeline::pressure::novelty::Novelty;
 use crate::pipeline::source::SourceIndex;
 
 pub use known::{Form, TextHash};
@@ -41,9 +42,14 @@ pub struct Identifier {
     key: HashKey,
     known: KnownTexts,
     hashes: LabelHashes,
+    /// What is new, where somebody wants to know.
+    novelty: Option<Box<Novelty>>,
 }
 
 impl Identifier {
+    /// Memory that each takes for what it remembers.
+    pub const BYTES: u64 = (known::BYTES + hashes::BYTES) as u64;
+
     /// An identifier that knows nothing yet.
     #[must_use]
     pub fn new(options: &Options, key: HashKey) -> Self {
@@ -54,7 +60,18 @@ impl Identifier {
             key,
             known: KnownTexts::new(),
             hashes: LabelHashes::new(key),
+            novelty: None,
         }
+    }
+
+    /// What is new is noted from now on, by source and label.
+    pub fn note_novelty(&mut self) {
+        self.novelty = Some(Box::default());
+    }
+
+    /// What is new, if it is noted.
+    pub fn novelty(&mut self) -> Option<&mut Novelty> {
+        self.novelty.as_deref_mut()
     }
 
     /// The hash of a label text, for `recall` and `learn`.
@@ -97,9 +114,22 @@ impl Identifier {
             .map_or_else(GroupHash::default, |rule| group_hash(self.key, &rule.name, rule.group_labels(value_of)));
         let severity = value_of("severity").map_or(Severity::Unknown, Severity::from_label);
         let identity = self.sources.get(usize::from(source.0)).map(|source| source.identity.as_ref());
-        let fingerprint = match identity.filter(|identity| !identity.is_plain()) {
-            Some(identity) => fingerprint_of(self.key, identity, labels),
-            None => self.hashes.fingerprint(&self.known.secret, encoded),
+        let identity = identity.filter(|identity| !identity.is_plain());
+        let Self { hashes, known, novelty, .. } = self;
+        if let Some(novelty) = novelty {
+            novelty.begin_text(source);
+        }
+        let note = |place: usize, name: &[u8], hash: u64| {
+            if let Some(novelty) = novelty {
+                novelty.note(source, place, name, hash);
+            }
+        };
+        let fingerprint = match identity {
+            Some(identity) => {
+                hashes.each(&known.secret, encoded, note);
+                fingerprint_of(self.key, identity, labels)
+            }
+            None => hashes.fingerprint(&known.secret, encoded, note),
         };
         Known { fingerprint, group, rule: rule as u16, severity }
     }

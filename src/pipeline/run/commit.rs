@@ -28,6 +28,8 @@ pub(super) struct Committer {
     pub(super) shared: Arc<Shared>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) wake: Sender<()>,
+    /// Bytes of records of the epoch that is being gathered.
+    pub(super) bytes: i64,
 }
 
 impl Committer {
@@ -41,6 +43,7 @@ impl Committer {
                 next += 1;
                 self.shared.beat(COMMIT_BEAT);
                 let mark = report.mark;
+                self.bytes += report.n_bytes as i64;
                 self.builder.take_report(report);
                 let Some(mark) = mark else { continue };
                 let Some(outputs) = self.gather() else { return Ok((self.sink, self.on_commit)) };
@@ -69,6 +72,8 @@ impl Committer {
         crash::at(Place::Durable);
         self.shared.wants_sweep.store(self.builder.wants_sweep(), Ordering::Relaxed);
         self.shared.has_deadlines.store(attached.summary.tally.has_deadlines, Ordering::Relaxed);
+        self.shared.set_tally(attached.summary.tally);
+        self.shared.bytes_on_the_way.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
         (self.on_commit)(&epoch, &attached);
         if let Some(look) = self.shared.tap.look(&[Stage::Incident], epoch.committed_at) {
             look.show_incidents(&epoch.incidents);

@@ -12,17 +12,22 @@
 mod commit;
 pub mod durable;
 mod sequence;
+mod turns;
 mod work;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::model::time::{Clock, Timestamp};
 use crate::pipeline::epoch::{Attached, Broken};
+use crate::pipeline::pressure::Pressure;
+use crate::pipeline::pressure::novelty::NoveltyBoard;
+use crate::pipeline::pressure::valves::Valves;
 use crate::pipeline::sequencer::{Sequencer, SourceFailed};
+use crate::pipeline::shard::Tally;
 use crate::pipeline::sink::{CommitError, Epoch, EpochSink};
 use crate::pipeline::source::SourceEvent;
 use crate::pipeline::start::Start;
@@ -100,6 +105,16 @@ pub struct Shared {
     pub blocked_ms: AtomicU64,
     /// Shows samples to those who listen; it goes from pipeline to pipeline at a reload.
     pub tap: Arc<Tap>,
+    /// Bytes of records between the sequencer and a durable epoch.
+    bytes_on_the_way: AtomicI64,
+    /// Sizes as of the last durable epoch.
+    tally: Mutex<Tally>,
+    /// What the shards shall be told about memory; nobody has looked yet while there is none.
+    pressure: Mutex<Option<Pressure>>,
+    /// Grows when `pressure` changes.
+    pressed: AtomicU64,
+    /// What is new of late, by source and label.
+    pub novelty: Arc<NoveltyBoard>,
 }
 
 impl Shared {
@@ -114,6 +129,41 @@ impl Shared {
     #[must_use]
     pub fn clocks(&self) -> Vec<Timestamp> {
         self.clocks.iter().map(|clock| Timestamp(clock.load(Ordering::Relaxed))).collect()
+    }
+
+    /// Bytes of records between the sequencer and a durable epoch.
+    #[must_use]
+    pub fn bytes_on_the_way(&self) -> u64 {
+        self.bytes_on_the_way.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    /// Sizes as of the last durable epoch, or of the start.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        *self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_tally(&self, tally: Tally) {
+        *self.tally.lock().unwrap_or_else(PoisonError::into_inner) = tally;
+    }
+
+    /// Says how short memory is: the sequencer tells the shards with its next chunk.
+    pub fn press(&self, pressure: &Pressure) {
+        let mut known = self.pressure.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref() != Some(pressure) {
+            *known = Some(pressure.clone());
+            self.pressed.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// What the shards shall be told, if that has changed since `seen`.
+    fn pressure_since(&self, seen: &mut u64) -> Option<Pressure> {
+        let pressed = self.pressed.load(Ordering::Acquire);
+        if pressed == *seen {
+            return None;
+        }
+        *seen = pressed;
+        self.pressure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether an epoch is on its way to the sink.
@@ -153,6 +203,8 @@ pub struct Outside {
     pub tap: Arc<Tap>,
     /// Set while somebody watches the busiest groups: then each epoch brings them along.
     pub watched: Arc<AtomicBool>,
+    /// Which sources are held back, and whether batches shall be small.
+    pub valves: Arc<Valves>,
 }
 
 /// A running engine.
@@ -171,7 +223,7 @@ pub struct Running {
 pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Running {
     let options = start.options.clone();
     let (n_decoders, n_shards) = (options.decoders.max(1), options.shards.max(1));
-    let Outside { inputs, mut sink, clock, on_commit, refusing, tap, watched } = outside;
+    let Outside { inputs, mut sink, clock, on_commit, refusing, tap, watched, valves } = outside;
     let shared = Arc::new(Shared {
         wants_sweep: AtomicBool::new(start.builder.wants_sweep()),
         has_deadlines: AtomicBool::new(start.shards.iter().any(|shard| shard.tally().has_deadlines)),
@@ -179,6 +231,7 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         beats: (0..2 + n_shards).map(|_| AtomicU64::new(0)).collect(),
         chunk_capacity: n_decoders * CHUNKS_PER_DECODER,
         tap: tap.clone(),
+        tally: Mutex::new(start.summary().tally),
         ..Shared::default()
     });
     let beating = shared.clone();
@@ -203,7 +256,7 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         let exchange =
             crate::pipeline::exchange::Exchange::new(options.clone(), start.key, start.placement.clone(), true);
         let worker = work::DecodeWorker {
-            exchange: exchange.tapped(tap.clone()),
+            exchange: exchange.tapped(tap.clone()).telling(shared.novelty.clone()),
             chunks: chunks.clone(),
             to_shards: to_shards.clone(),
             reports: to_commit.clone(),
@@ -220,11 +273,12 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         shared: shared.clone(),
         clock: clock.clone(),
         wake,
+        bytes: 0,
     };
     let commit = spawn("commit".to_owned(), running.clone(), move || committer.run());
-    let mut sequencer =
-        sequencer.unwrap_or_else(|| Sequencer::new(&options, &start.positions, &start.clocks, start.next_record));
-    sequencer.restart(&options, refusing);
+    let fresh = || Sequencer::new(&options, &start.positions, &start.clocks, start.next_record).under(start.pressure);
+    let mut sequencer = sequencer.unwrap_or_else(fresh);
+    sequencer.restart(&options, refusing, valves.clone());
     let runner = sequence::SequenceRunner {
         sequencer,
         inputs,
@@ -233,6 +287,7 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         shared: shared.clone(),
         clock: clock.clone(),
         options: options.epoch.clone(),
+        valves,
     };
     let sequencer = spawn("sequencer".to_owned(), running, move || runner.run());
     Running { shared, sequencer, workers, commit, clock, watched, ended }
@@ -303,8 +358,8 @@ impl Running {
         let panicked = || RunError::Panicked("commit".to_owned());
         let (sink, on_commit) = committed.map_err(|_| panicked())??;
         let (sequencer, inputs) = sequenced.map_err(|_| panicked())??;
-        let refusing = sequencer.refusing.clone();
+        let (refusing, valves) = (sequencer.refusing.clone(), sequencer.valves.clone());
         let (tap, watched) = (self.shared.tap.clone(), self.watched);
-        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing, tap, watched }))
+        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing, tap, watched, valves }))
     }
 }

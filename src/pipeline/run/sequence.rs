@@ -10,6 +10,8 @@ use crate::model::time::{Clock, Millis, Stopwatch, Timestamp};
 use crate::pipeline::crash::{self, Place};
 use crate::pipeline::exchange::{Chunk, Mark};
 use crate::pipeline::options::EpochOptions;
+use crate::pipeline::pressure::valves::Valves;
+use crate::pipeline::run::turns::FairTurns;
 use crate::pipeline::run::{SEQUENCER_BEAT, Sequenced, Shared};
 use crate::pipeline::sequencer::{Sequencer, SourceFailed};
 use crate::pipeline::source::{SourceEvent, SourceIndex};
@@ -18,6 +20,11 @@ use crate::pipeline::source::{SourceEvent, SourceIndex};
 const TICK: Millis = Millis(50);
 /// A group event of the usual size, for the bound on an epoch's output.
 const EVENT_BYTES: u64 = 4 << 10;
+/// While other sources flood, epochs that end because a sender waits are at least this long: a hundred commits a second are
+/// nothing to a store, and no sender notices.
+const CROWDED: Millis = Millis(10);
+/// What a record costs beside its bytes, as bytes: reading 100 of them takes as long as the rest.
+const RECORD_COST: u64 = 100;
 
 pub(super) struct SequenceRunner {
     pub(super) sequencer: Sequencer,
@@ -27,13 +34,28 @@ pub(super) struct SequenceRunner {
     pub(super) shared: Arc<Shared>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) options: EpochOptions,
+    pub(super) valves: Arc<Valves>,
+}
+
+/// What taking an event costs its source: the bytes of its records, and something for each, because small ones cost too.
+fn cost_of(event: &SourceEvent) -> u64 {
+    match event {
+        SourceEvent::Records(batch) => batch.bytes.len() as u64 + batch.records.len() as u64 * RECORD_COST,
+        _ => RECORD_COST,
+    }
+}
+
+/// The bit of a source; those beyond 63 share one.
+const fn waiting_bit(at: usize) -> u64 {
+    1 << if at < 63 { at } else { 63 }
 }
 
 /// The epoch that is being gathered.
 #[derive(Default)]
 struct Gathering {
     records: u64,
-    waiting: bool,
+    /// Sources whose senders wait for an answer, a bit each.
+    waiting: u64,
     /// When its first record or event came; `None` while it is empty.
     since: Option<Timestamp>,
     last_mark: Timestamp,
@@ -46,13 +68,15 @@ impl SequenceRunner {
         let mut gathering = Gathering { last_mark: now, last_tick: now, ..Gathering::default() };
         let chunk = self.sequencer.begin(now);
         let mut alive = self.send(chunk);
-        let mut turn = 0;
+        let (mut turn, mut pressed) = (FairTurns::new(self.inputs.len()), 0);
         while alive && !self.shared.stop.load(Ordering::Relaxed) {
             self.shared.beat(SEQUENCER_BEAT);
+            alive = self.press(&mut pressed, &mut gathering);
             let taken = self.next_event(&mut turn, &gathering);
             let now = self.clock.now();
             let mut chunk = None;
             if let Some((source, event)) = taken {
+                turn.charge(usize::from(source.0), cost_of(&event));
                 chunk = self.take(source, event, now, &mut gathering)?;
             } else if now - gathering.last_tick >= TICK {
                 gathering.last_tick = now;
@@ -73,25 +97,29 @@ impl SequenceRunner {
         Ok((self.sequencer, self.inputs))
     }
 
+    /// Tells the shards how short memory is, if that has changed.
+    fn press(&mut self, seen: &mut u64, gathering: &mut Gathering) -> bool {
+        let Some(pressure) = self.shared.pressure_since(seen) else { return true };
+        let now = self.clock.now();
+        let Some(chunk) = self.sequencer.press(&pressure, now) else { return true };
+        gathering.since.get_or_insert(now); // It shall be durable soon, though nothing may be read any more.
+        self.send(chunk)
+    }
+
     fn sink_is_free(&self) -> bool {
         !self.shared.is_committing()
     }
 
     /// The next event of any source, in turn; waits for a tick at most.
-    fn next_event(&mut self, turn: &mut usize, gathering: &Gathering) -> Option<(SourceIndex, SourceEvent)> {
-        let n = self.inputs.len().max(1);
-        for offset in 0..n {
-            let at = (*turn + offset) % n;
+    fn next_event(&mut self, turn: &mut FairTurns, gathering: &Gathering) -> Option<(SourceIndex, SourceEvent)> {
+        while let Some(at) = turn.next(|at| self.has_something(at)) {
             match self.inputs.get(at).map(Receiver::try_recv) {
-                Some(Ok(event)) => {
-                    *turn = at + 1;
-                    return Some((SourceIndex(at as u8), event));
-                }
+                Some(Ok(event)) => return Some((SourceIndex(at as u8), event)),
                 Some(Err(TryRecvError::Disconnected)) => self.hang_up(at),
-                Some(Err(TryRecvError::Empty)) | None => {}
+                Some(Err(TryRecvError::Empty)) | None => break, // Nobody else takes from it.
             }
         }
-        if gathering.waiting && self.sink_is_free() {
+        if gathering.waiting > 0 && self.sink_is_free() {
             return None; // Nothing more is there, and somebody waits for an answer: the epoch ends now.
         }
         let mut select = Select::new();
@@ -104,9 +132,18 @@ impl SequenceRunner {
             let _ = self.woken.try_recv();
             return None;
         }
-        let event = self.inputs.get(ready).and_then(|input| input.try_recv().ok())?;
-        *turn = ready + 1;
-        Some((SourceIndex(ready as u8), event))
+        match self.inputs.get(ready).map(Receiver::try_recv) {
+            Some(Ok(event)) => Some((SourceIndex(ready as u8), event)),
+            Some(Err(TryRecvError::Disconnected)) => {
+                self.hang_up(ready);
+                None
+            }
+            Some(Err(TryRecvError::Empty)) | None => None,
+        }
+    }
+
+    fn has_something(&self, at: usize) -> bool {
+        self.inputs.get(at).is_some_and(|input| !input.is_empty())
     }
 
     /// A source whose thread is gone says nothing any more. Its place is kept: positions and clocks go by it.
@@ -137,7 +174,8 @@ impl SequenceRunner {
     ) -> Result<Option<Chunk>, SourceFailed> {
         if let SourceEvent::Records(batch) = &event {
             gathering.records += batch.records.len() as u64;
-            gathering.waiting |= !batch.replies.is_empty();
+            gathering.waiting |= if batch.replies.is_empty() { 0 } else { waiting_bit(usize::from(source.0)) };
+            self.shared.bytes_on_the_way.fetch_add(batch.bytes.len() as i64, Ordering::Relaxed);
         }
         let chunk = self.sequencer.take(source, event, now)?;
         self.shared.clamped.store(self.sequencer.clamped, Ordering::Relaxed);
@@ -159,12 +197,22 @@ impl SequenceRunner {
         let nothing_ready = || self.inputs.iter().all(Receiver::is_empty);
         // What comes after a silence need not wait for company: there is still but one epoch in that time.
         let may_end = self.has_passed(gathering.last_mark, now);
-        gathering.records >= self.options.max_records
-            || events.saturating_mul(EVENT_BYTES).saturating_add(state) >= self.options.max_output_bytes
+        gathering.records >= self.valves.bound(self.options.max_records)
+            || events.saturating_mul(EVENT_BYTES).saturating_add(state) >= self.valves.bound(self.options.max_output_bytes)
             || clock_is_old
             // While the epoch before is on its way, a closed one could only queue behind it: a backlog would come in small
             // pieces, as many as the store takes commits.
-            || self.sink_is_free() && (self.has_passed(since, now) || (gathering.waiting || may_end) && nothing_ready())
+            || self.sink_is_free()
+                && (self.has_passed(since, now)
+                    || (gathering.waiting > 0 || may_end) && nothing_ready()
+                    || now - gathering.last_mark >= CROWDED && self.has_answers_due(gathering.waiting))
+    }
+
+    /// Whether all that wait for an answer, and whoever is about to, are in this epoch: it need not be held up by sources that
+    /// flood but wait for nothing.
+    fn has_answers_due(&self, waiting: u64) -> bool {
+        let mut askers = self.inputs.iter().enumerate().filter(|(at, _)| waiting & waiting_bit(*at) != 0);
+        waiting > 0 && askers.all(|(_, input)| input.is_empty())
     }
 
     /// Ends the epoch with the chunk that is about to go, which saves every thread behind a second message; or with one of its

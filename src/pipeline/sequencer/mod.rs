@@ -13,8 +13,13 @@ use crate::pipeline::chunk::{Seq, Step, StepKind};
 use crate::pipeline::command::{Action, Command};
 use crate::pipeline::exchange::{Chunk, Mark, Note};
 use crate::pipeline::options::{Options, RecordTime, SourceOptions};
+use crate::pipeline::pressure::Pressure;
+use crate::pipeline::pressure::valves::Valves;
 use crate::pipeline::sequencer::reading::{Reading, read_times};
 use crate::pipeline::source::{Batch, PartitionName, Position, SourceEvent, SourceIndex};
+
+/// How long the clock of a source that may be read again waits for its records: the source looks ten times a second.
+const RESUME_GRACE: Millis = Millis::seconds(1);
 
 /// What stops the daemon from inside a source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,9 +53,20 @@ struct Source {
     /// Whether it has said anything since the start: until then there may be partitions that the state does not know.
     heard: bool,
     ended: bool,
+    /// It is held back, or was until now: what it has not handed on may be older than the wall clock.
+    stands_until: Timestamp,
 }
 
 impl Source {
+    /// Whether its clock stands because it is held back: what is not read yet is no silence. A lossy source says by itself how
+    /// long it refused.
+    fn stands(&mut self, is_shut: bool, now: Timestamp) -> bool {
+        if is_shut && !self.options.lossy_when_unread {
+            self.stands_until = now + RESUME_GRACE;
+        }
+        now < self.stands_until
+    }
+
     /// The slowest partition; an idle one is at the wall clock. MIN while one has said nothing yet.
     fn slowest(&self, now: Timestamp) -> Timestamp {
         if self.ended || self.options.lossy_when_unread {
@@ -74,6 +90,10 @@ pub struct Sequencer {
     pub clamped: u64,
     /// Set by a lossy source while it refuses its senders: its clock stands still until `Unread` tells how long.
     pub refusing: Arc<AtomicBool>,
+    /// Which sources are held back.
+    pub valves: Arc<Valves>,
+    /// What shards were told about memory.
+    pressure: Pressure,
 }
 
 impl Sequencer {
@@ -86,6 +106,7 @@ impl Sequencer {
             clock: clocks.get(index).copied().unwrap_or(Timestamp::MIN),
             heard: false,
             ended: false,
+            stands_until: Timestamp::MIN,
         };
         let mut sources: Vec<Source> = options.sources.iter().enumerate().map(source).collect();
         for position in positions {
@@ -94,13 +115,29 @@ impl Sequencer {
                 source.partitions.insert(position.partition.as_str().into(), partition);
             }
         }
-        Self { sources, wall: Timestamp::MIN, next_chunk: 0, next_record, clamped: 0, refusing: Arc::default() }
+        Self {
+            sources,
+            wall: Timestamp::MIN,
+            next_chunk: 0,
+            next_record,
+            clamped: 0,
+            refusing: Arc::default(),
+            valves: Arc::default(),
+            pressure: Pressure::default(),
+        }
+    }
+
+    /// The same, with what the shards of a restored state were told about memory.
+    #[must_use]
+    pub fn under(self, pressure: Pressure) -> Self {
+        Self { pressure, ..self }
     }
 
     /// Prepares for new threads: chunks are numbered from 0 again, options of the sources may have changed.
-    pub fn restart(&mut self, options: &Options, refusing: Arc<AtomicBool>) {
+    pub fn restart(&mut self, options: &Options, refusing: Arc<AtomicBool>, valves: Arc<Valves>) {
         self.next_chunk = 0;
         self.refusing = refusing;
+        self.valves = valves;
         for (source, options) in self.sources.iter_mut().zip(options.sources.iter()) {
             source.options = options.clone();
         }
@@ -129,6 +166,22 @@ impl Sequencer {
         self.pass_time(now, &mut chunk);
         self.next_record += u64::from(!chunk.steps.is_empty());
         chunk
+    }
+
+    /// Memory got shorter, or longer: told to all shards at one place of the sequence. `None` if they know.
+    pub fn press(&mut self, pressure: &Pressure, now: Timestamp) -> Option<Chunk> {
+        if *pressure == self.pressure {
+            return None;
+        }
+        self.pressure = pressure.clone();
+        let mut chunk = self.chunk(None, now);
+        let seq = Seq { record: self.next_record, index: 0 };
+        self.pass_time(now, &mut chunk);
+        let kind = StepKind::Pressure { pressure: pressure.clone(), at: self.wall };
+        chunk.steps.push(Step { seq, kind });
+        chunk.notes.push(Note::Pressure(pressure.clone()));
+        self.next_record += 1;
+        Some(chunk)
     }
 
     /// What a source says becomes a chunk, if it moves anything.
@@ -218,7 +271,9 @@ impl Sequencer {
         chunk.steps.push(Step { seq, kind: StepKind::Wall { to: now } });
         let refusing = self.refusing.load(Ordering::Acquire);
         for (index, source) in self.sources.iter_mut().enumerate() {
-            if refusing && source.options.lossy_when_unread {
+            if refusing && source.options.lossy_when_unread
+                || source.stands(self.valves.is_shut(SourceIndex(index as u8)), now)
+            {
                 continue;
             }
             let slowest = source.slowest(now);
@@ -268,36 +323,4 @@ impl Sequencer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pipeline::options::{EpochOptions, WindowRule};
-
-    #[test]
-    fn no_clock_moves_before_all_partitions_are_known() {
-        let options = Options {
-            decoders: 1,
-            shards: 1,
-            epoch: EpochOptions::default(),
-            rules: vec![WindowRule::named("default")].into(),
-            sources: vec![SourceOptions::named("alerts")].into(),
-            samples: 1,
-            config_version: 1,
-        };
-        let read = Position { source: "alerts".into(), partition: "alerts/0".into(), next: 7, clock: Timestamp(9_000) };
-        let mut sequencer = Sequencer::new(&options, &[read], &[Timestamp(1_000)], 7);
-        sequencer.begin(Timestamp(50_000));
-        assert_eq!(
-            sequencer.clocks().collect::<Vec<_>>(),
-            [Timestamp(1_000)],
-            "another partition may hold older records"
-        );
-        // Partition 1 was never read: the state does not know it.
-        let both = SourceEvent::Assigned(vec!["alerts/0".into(), "alerts/1".into()]);
-        sequencer.take(SourceIndex(0), both, Timestamp(50_000)).expect("no failure");
-        sequencer.tick(Timestamp(50_050));
-        assert_eq!(sequencer.clocks().collect::<Vec<_>>(), [Timestamp(1_000)]);
-        sequencer.take(SourceIndex(0), SourceEvent::Idle("alerts/1".into()), Timestamp(50_060)).expect("no failure");
-        sequencer.tick(Timestamp(50_100));
-        assert_eq!(sequencer.clocks().collect::<Vec<_>>(), [Timestamp(9_000)]);
-    }
-}
+mod tests;

@@ -150,7 +150,7 @@ impl Shard {
     /// Makes sure that a ticket is filed for leaving the state, once the group is resolved and its window has ended.
     pub(super) fn file_retire(&mut self, slot: u32) {
         let Some(group) = self.group(slot) else { return };
-        let due = group.retires_at(self.rule_of(group));
+        let due = group.retires_at(self.rule_of(group), self.evicts());
         self.file_group_ticket(slot, TicketKind::Retire, due);
     }
 
@@ -162,7 +162,9 @@ impl Shard {
             _ => return,
         }
         let Some(group) = self.group(slot) else { return };
-        if group.retires_at(self.rule_of(group)) <= moment.time {
+        let rule = self.rule_of(group);
+        if group.retires_at(rule, self.evicts()) <= moment.time {
+            out.evicted += u64::from(group.retires_at(rule, false) > moment.time);
             self.tell_rest(slot, moment, out);
             self.retire(slot, Some(moment.order), out);
         } else {
@@ -172,7 +174,8 @@ impl Shard {
 
     /// The group leaves the state; entries that point to it are dead and go when they are met.
     pub(super) fn retire(&mut self, slot: u32, order: Option<Order>, out: &mut Out) {
-        let Some(group) = self.group_mut(slot) else { return };
+        let Some(group) = self.groups.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
+        self.tally.sample_bytes -= group.samples.bytes();
         group.retired = true;
         let (hash, incident, entries, predecessor) = (group.hash, group.incident, group.entries, group.predecessor);
         group.samples = KeptSamples::default();

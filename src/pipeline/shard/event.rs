@@ -11,8 +11,10 @@ use crate::model::samples::Samples;
 use crate::model::time::Timestamp;
 use crate::pipeline::chunk::Seq;
 use crate::pipeline::outcome::{Outcome, SourceCounts};
+use crate::pipeline::pressure::Pressure;
 use crate::pipeline::shard::EndCause;
 use crate::pipeline::shard::busiest::BusyGroup;
+use crate::pipeline::shard::overload::Share;
 use crate::pipeline::source::SourceIndex;
 
 /// Where a group event stands in the one order of everything: timers of a step fire before the alert with the same number.
@@ -115,6 +117,8 @@ pub enum Reason {
     NothingFires,
     /// It is folded: held back, and the threshold was not reached in time.
     BelowThreshold,
+    /// It is folded: a new alert while memory is short, counted in the overflow incident of its source.
+    Overflow,
     /// It resolved a member that fired.
     MemberResolved,
     /// It opened an incident, or reopened one.
@@ -165,6 +169,58 @@ pub enum LandmarkKind {
     MemberStopped(Fingerprint, EventReason),
 }
 
+/// Something that concerns the incidents of tidegate itself, which no group owns.
+#[derive(Clone, Debug)]
+pub struct OwnEvent {
+    /// Its place; what every shard says has the same in each.
+    pub order: Order,
+    /// What it is.
+    pub what: Own,
+}
+
+/// See `OwnEvent`. In the order in which those of one place are taken.
+#[derive(Clone, Debug)]
+pub enum Own {
+    /// The first alert of this source that the shard folds away.
+    First {
+        /// Which source.
+        source: SourceIndex,
+        /// That alert.
+        share: Box<Share>,
+        /// Where its record came from, as incident ids name it.
+        origin: u64,
+        /// Position of its record.
+        position: u64,
+    },
+    /// What the shard has folded away since it said so last.
+    Folded {
+        /// Which source.
+        source: SourceIndex,
+        /// How much.
+        share: Box<Share>,
+    },
+    /// The wall clock moved.
+    Tick {
+        /// To there.
+        at: Timestamp,
+    },
+    /// Memory got shorter, or longer.
+    Pressure {
+        /// What holds from here on.
+        pressure: Pressure,
+        /// The wall clock.
+        at: Timestamp,
+    },
+}
+
+impl Own {
+    /// Whether it only adds to what is told later.
+    #[must_use]
+    pub const fn adds(&self) -> bool {
+        matches!(self, Self::First { .. } | Self::Folded { .. })
+    }
+}
+
 /// What a shard gathers between two epochs.
 #[derive(Debug, Default)]
 pub struct Out {
@@ -182,6 +238,16 @@ pub struct Out {
     pub expired: u64,
     /// The groups that took most, if somebody watches.
     pub busiest: Vec<BusyGroup>,
+    /// What concerns the incidents of tidegate itself.
+    pub own: Vec<OwnEvent>,
+    /// What was folded away and is not in `own` yet, by source index.
+    pub shares: Vec<Option<Box<Share>>>,
+    /// Alerts folded away.
+    pub overflowed: u64,
+    /// Samples not kept because memory is short.
+    pub samples_shed: u64,
+    /// Resolved groups that left before `reopen` ended.
+    pub evicted: u64,
 }
 
 impl Out {
@@ -191,6 +257,7 @@ impl Out {
         Self {
             counts: vec![SourceCounts::default(); n_sources],
             decisions: with_decisions.then(Vec::new),
+            shares: vec![None; n_sources],
             ..Self::default()
         }
     }

@@ -209,8 +209,8 @@ impl Group {
         rule.reopen > Millis::ZERO && at < quiet_since + rule.reopen
     }
 
-    /// When it may leave the state; MAX while it may not.
-    pub(crate) fn retires_at(&self, rule: Option<&WindowRule>) -> Timestamp {
+    /// When it may leave the state; MAX while it may not. `early`: whether `reopen` is not waited for.
+    pub(crate) fn retires_at(&self, rule: Option<&WindowRule>, early: bool) -> Timestamp {
         let (Some((end, cause)), Status::Resolved) = (self.ended, self.status) else {
             return Timestamp::MAX;
         };
@@ -220,6 +220,7 @@ impl Group {
             // Repeats of what a person resolved are folded until its members are silent.
             EndCause::Person => quiet.max(self.last + rule.gap),
             EndCause::Cap | EndCause::RuleGone => quiet,
+            EndCause::Gap | EndCause::Resolved if early => quiet,
             EndCause::Gap | EndCause::Resolved => quiet + rule.reopen,
         }
     }

@@ -14,7 +14,6 @@ use crate::pipeline::outcome::Outcome;
 use crate::pipeline::shard::dedup::{MemberState, Rest, Unsaved};
 use crate::pipeline::shard::event::{Decision, Out, Reason};
 use crate::pipeline::shard::group::{Group, HeldAlert};
-use crate::pipeline::shard::place::sample_of;
 use crate::pipeline::shard::timers::TicketKind;
 use crate::pipeline::shard::{Moment, Shard};
 use crate::pipeline::source::SourceIndex;
@@ -41,13 +40,12 @@ impl Shard {
         let moment = self.moment(group_slot, arrival, at);
         let (entry, is_first) = self.hold_entry(group_slot, slot, part, arrival, moment, out);
         self.let_go(group_slot, at, out);
-        let n_samples = self.n_samples;
-        let Some(group) = self.groups.get_mut(group_slot as usize).and_then(Option::as_deref_mut) else { return };
+        if is_first {
+            self.take_sample(group_slot, part, arrival, at, out);
+        }
+        let Some(group) = self.group_mut(group_slot) else { return };
         group.feed = group.feed.with(arrival.source);
         group.last = at;
-        if is_first {
-            group.add_sample(n_samples, || sample_of(&mut self.details, part, arrival, at));
-        }
         let (source, severity) = (arrival.source, arrival.severity);
         group.held.push_back(HeldAlert { seq: arrival.seq, time: at, slot: entry, source, severity });
         let n_held = group.held.len();
@@ -205,8 +203,10 @@ impl Shard {
         let fingerprint = self.dedup.rest(slot).map_or_else(Default::default, Rest::fingerprint);
         self.changes.gone_members.push(key);
         self.drop_entry(slot);
-        if let Some(group) = self.group_mut(group_slot) {
+        if let Some(group) = self.groups.get_mut(group_slot as usize).and_then(Option::as_deref_mut) {
+            let before = group.samples.bytes();
             group.samples_unsaved |= group.samples.remove(fingerprint);
+            self.tally.sample_bytes = self.tally.sample_bytes + group.samples.bytes() - before;
         }
     }
 

@@ -16,6 +16,7 @@ pub mod event;
 mod group;
 mod hold;
 mod names;
+pub mod overload;
 mod place;
 mod repeat;
 mod samples;
@@ -33,6 +34,7 @@ use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, RESOLVE_TIMEOUT, St
 use crate::pipeline::decode::DetailReader;
 use crate::pipeline::options::{Options, SourceOptions, WindowRule};
 use crate::pipeline::outcome::Outcome;
+use crate::pipeline::pressure::Pressure;
 use crate::pipeline::source::SourceIndex;
 
 use arena::Arena;
@@ -57,6 +59,10 @@ struct Moment {
 /// State of a member that was heard again, and of a new one beside its labels, bytes: what `state::encode` makes of them.
 const TOUCH_BYTES: u64 = 48;
 const MEMBER_BYTES: u64 = 100;
+
+/// A group without its samples: itself, its names and labels (three labels in one node of a map), its places in both indexes,
+/// its revision at level 2.
+const GROUP_BYTES: u64 = size_of::<Group>() as u64 + 1_000;
 
 /// What the state sweep and the next epoch need to know of changes.
 #[derive(Debug, Default)]
@@ -99,6 +105,10 @@ pub struct Shard {
     tally: Tally,
     /// Groups that lost a firing member to a change of identity while loading, told with the first step.
     superseded: Vec<u32>,
+    /// What is to be done because memory is short.
+    pressure: Pressure,
+    /// Sources of which an alert was folded away since they were to be.
+    overflowing: Vec<SourceIndex>,
 }
 
 /// Sizes, for metrics.
@@ -112,6 +122,12 @@ pub struct Tally {
     pub open_incidents: u64,
     /// Bytes of labels in the arena.
     pub arena_bytes: u64,
+    /// Bytes of the tables of fingerprints and of the tickets of timers.
+    pub table_bytes: u64,
+    /// Bytes of groups without their samples, about.
+    pub group_bytes: u64,
+    /// Bytes of samples.
+    pub sample_bytes: u64,
     /// Whether any deadline is open.
     pub has_deadlines: bool,
 }
@@ -123,6 +139,9 @@ impl Tally {
         self.open_windows += other.open_windows;
         self.open_incidents += other.open_incidents;
         self.arena_bytes += other.arena_bytes;
+        self.table_bytes += other.table_bytes;
+        self.group_bytes += other.group_bytes;
+        self.sample_bytes += other.sample_bytes;
         self.has_deadlines |= other.has_deadlines;
     }
 }
@@ -152,6 +171,8 @@ impl Shard {
             sweep: save::SweepCursor::default(),
             tally: Tally::default(),
             superseded: Vec::new(),
+            pressure: Pressure::default(),
+            overflowing: Vec::new(),
         }
     }
 
@@ -215,6 +236,8 @@ impl Shard {
         Tally {
             fingerprints: self.dedup.len() as u64 - self.dead_entries,
             arena_bytes: (self.arena.bytes() + self.names.bytes()) as u64,
+            table_bytes: self.table_bytes(),
+            group_bytes: (self.groups.len() - self.free_groups.len()) as u64 * GROUP_BYTES,
             has_deadlines: self.clocks.has_tickets(),
             ..self.tally
         }
@@ -243,13 +266,20 @@ impl Shard {
         }
         match &step.kind {
             StepKind::Clock { source, to } => self.clocks.move_source(*source, *to),
-            StepKind::Wall { to } => self.clocks.move_wall(*to),
+            StepKind::Wall { to } => {
+                self.tick_overflow(step.seq, *to, out);
+                self.clocks.move_wall(*to)
+            }
             StepKind::Unread { source, by } => {
                 self.move_deadlines(*source, *by);
                 false
             }
             StepKind::Resolve { incident, by } => {
                 self.resolve_by_person(step.seq, *incident, by, out);
+                false
+            }
+            StepKind::Pressure { pressure, at } => {
+                self.press(pressure, step.seq, *at, out);
                 false
             }
             StepKind::RunOut => {

@@ -27,6 +27,7 @@ impl Shard {
                 self.hold(group, Some(slot), part, arrival, out);
             }
             Some((slot, Standing::Anew)) => self.place(Some(slot), part, arrival, out),
+            None if self.overflows(part, arrival) => self.overflow(arrival, out),
             None => self.place(None, part, arrival, out),
         }
     }
@@ -233,7 +234,7 @@ impl Shard {
             if let Some(rest) = self.dedup.rest_mut(entry) {
                 rest.first = at;
             }
-            self.take_sample(group_slot, part, arrival, at);
+            self.take_sample(group_slot, part, arrival, at, out);
         }
         let rose = self.count_in(group_slot, arrival, Status::Firing, 1, at);
         self.touch_member(entry, if is_new { Unsaved::Whole } else { Unsaved::Touched });
@@ -296,10 +297,17 @@ impl Shard {
         rose
     }
 
-    fn take_sample(&mut self, slot: u32, part: &Part, arrival: &Arrival, at: Timestamp) {
-        let n_samples = self.n_samples;
+    /// Keeps a sample of an alert that joins, while there is room for it.
+    pub(super) fn take_sample(&mut self, slot: u32, part: &Part, arrival: &Arrival, at: Timestamp, out: &mut Out) {
+        let (n_samples, keeps) = (self.n_samples, self.keeps_samples(arrival.severity, slot));
         let Some(group) = self.groups.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
+        if !keeps {
+            out.samples_shed += u64::from(group.samples.len() < n_samples);
+            return;
+        }
+        let before = group.samples.bytes();
         group.add_sample(n_samples, || sample_of(&mut self.details, part, arrival, at));
+        self.tally.sample_bytes = self.tally.sample_bytes + group.samples.bytes() - before;
     }
 
     fn repeat_rest(&mut self, slot: u32, arrival: &Arrival, out: &mut Out) {

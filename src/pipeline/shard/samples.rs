@@ -32,6 +32,15 @@ impl KeptSamples {
         self.each.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.each.len()
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.json.capacity() + self.each.capacity() * size_of::<Kept>()) as u64
+    }
+
     /// Keeps a sample while there is room: `n_max` of them, and `SAMPLE_BYTES_MAX` for all. Annotations give way first.
     /// Returns whether it was kept.
     pub(crate) fn add<'a>(&mut self, n_max: usize, sample: impl FnOnce() -> SampleTexts<'a>) -> bool {

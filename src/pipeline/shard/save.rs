@@ -354,6 +354,7 @@ impl Shard {
             group.ended = Some((group.last, EndCause::RuleGone));
         }
         let is_held = group.is_held();
+        self.tally.sample_bytes += group.samples.bytes();
         self.tally.open_windows += u64::from(!is_held && group.ended.is_none());
         self.tally.open_incidents += u64::from(!is_held && group.status == Status::Firing);
         let incident = group.incident;

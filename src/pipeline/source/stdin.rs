@@ -27,7 +27,7 @@ pub struct StdinOptions {
 impl Default for StdinOptions {
     /// As for files.
     fn default() -> Self {
-        Self { format: Format::Native, batch_records: 1_000 }
+        Self { format: Format::Native, batch_records: 250 }
     }
 }
 

@@ -1,14 +1,15 @@
 //! The thread of a source, how it is asked to stop, and how what it says leaves it.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use crossbeam::channel::{SendTimeoutError, Sender};
 
-use crate::pipeline::source::SourceEvent;
+use crate::pipeline::pressure::valves::Valves;
+use crate::pipeline::source::{SourceEvent, SourceIndex};
 
 /// How often a source that is blocked by back-pressure looks whether it should stop.
 const STOP_CHECK: Duration = Duration::from_millis(100);
@@ -20,13 +21,18 @@ pub struct SourceThread {
     stop: Arc<AtomicBool>,
     handle: JoinHandle<()>,
     may_block: bool,
+    valve: Valve,
 }
+
+/// Holds records back while memory is short, once it is set.
+type Valve = Arc<OnceLock<(Arc<Valves>, SourceIndex)>>;
 
 /// What the code of a source gets: the way out, and whether to go on.
 #[derive(Clone, Debug)]
 pub struct Outlet {
     events: Sender<SourceEvent>,
     stop: Arc<AtomicBool>,
+    valve: Valve,
 }
 
 /// The source is to end: it was asked to stop, or nobody listens any more.
@@ -44,14 +50,21 @@ impl SourceThread {
         events: Sender<SourceEvent>,
         run: impl FnOnce(&Outlet) -> Result<(), Closed> + Send + 'static,
     ) -> io::Result<Self> {
-        let outlet = Outlet { events, stop: Arc::new(AtomicBool::new(false)) };
-        let stop = Arc::clone(&outlet.stop);
+        let outlet = Outlet { events, stop: Arc::new(AtomicBool::new(false)), valve: Valve::default() };
+        let (stop, valve) = (Arc::clone(&outlet.stop), Arc::clone(&outlet.valve));
         let handle = Builder::new().name(name.to_owned()).spawn(move || {
             if run(&outlet).is_err() {
                 tracing::debug!("source: stopped");
             }
         })?;
-        Ok(Self { name: name.to_owned(), stop, handle, may_block: false })
+        Ok(Self { name: name.to_owned(), stop, handle, may_block: false, valve })
+    }
+
+    /// Puts a valve behind it: while that is shut, its records wait in the source.
+    #[must_use]
+    pub fn behind(self, valves: Arc<Valves>, source: SourceIndex) -> Self {
+        let _ = self.valve.set((valves, source)); // A thread is put behind one valve, once.
+        self
     }
 
     /// Says that the thread may sit in a read that nothing can interrupt, so that `join` must not wait for it.
@@ -112,11 +125,25 @@ impl Outlet {
     /// When the source is to end; the event is dropped then.
     pub fn offer(&self, event: SourceEvent) -> Result<Option<SourceEvent>, Closed> {
         self.check()?;
+        if self.is_held_back() && matches!(event, SourceEvent::Records(_)) {
+            std::thread::park_timeout(STOP_CHECK);
+            return Ok(Some(event));
+        }
         match self.events.send_timeout(event, STOP_CHECK) {
             Ok(()) => Ok(None),
             Err(SendTimeoutError::Timeout(unsent)) => Ok(Some(unsent)),
             Err(SendTimeoutError::Disconnected(_)) => Err(Closed),
         }
+    }
+
+    fn is_held_back(&self) -> bool {
+        self.valve.get().is_some_and(|(valves, source)| valves.is_shut(*source))
+    }
+
+    /// A bound on a batch as it is now: smaller while memory is short.
+    #[must_use]
+    pub fn bound(&self, usual: usize) -> usize {
+        self.valve.get().map_or(usual, |(valves, _)| valves.bound(usual as u64) as usize)
     }
 
     /// Waits before looking for more, at most that long.
@@ -154,6 +181,30 @@ mod tests {
         .unwrap();
         received.recv().unwrap();
         thread.stop();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_shut_valve_holds_records_back_and_nothing_else() {
+        let (events, received) = crossbeam::channel::bounded(4);
+        let valves = Arc::new(Valves::default());
+        valves.set(Valves::bit(SourceIndex(3)));
+        let (held, is_held) = crossbeam::channel::bounded(1);
+        let (go, may_go) = crossbeam::channel::bounded::<()>(0);
+        let thread = SourceThread::spawn("source-held", events, move |outlet| {
+            let _ = may_go.recv(); // Until the valve is there.
+            let unsent = outlet.offer(SourceEvent::Records(Default::default()))?;
+            held.send((unsent.is_some(), outlet.bound(100))).unwrap();
+            outlet.send(SourceEvent::Ended)?;
+            outlet.send(SourceEvent::Records(Default::default()))
+        })
+        .unwrap()
+        .behind(Arc::clone(&valves), SourceIndex(3));
+        drop(go);
+        assert_eq!(is_held.recv().unwrap(), (true, 100));
+        assert!(matches!(received.recv().unwrap(), SourceEvent::Ended));
+        valves.set(Valves::bit(SourceIndex(2)));
+        assert!(matches!(received.recv().unwrap(), SourceEvent::Records(_)));
         thread.join().unwrap();
     }
 

@@ -32,7 +32,7 @@ impl From<Wide> for u128 {
 #[derive(Clone, PartialEq, Message)]
 pub struct Entry {
     /// What it is about.
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub kind: Option<Kind>,
 }
 
@@ -69,6 +69,12 @@ pub enum Kind {
     /// What concerns everything; the last entry of the last block of every epoch.
     #[prost(message, tag = "10")]
     Meta(Box<MetaEntry>),
+    /// An incident of tidegate itself.
+    #[prost(message, tag = "11")]
+    Own(Box<OwnEntry>),
+    /// An incident of tidegate itself that is over, by the source it is about.
+    #[prost(string, tag = "12")]
+    OwnGone(String),
 }
 
 /// A live fingerprint.
@@ -254,6 +260,38 @@ pub struct IncidentEntry {
     pub revision: u64,
 }
 
+/// An incident of tidegate itself: the overflow of a source, or that nothing is read.
+#[derive(Clone, PartialEq, Message)]
+pub struct OwnEntry {
+    /// Its id.
+    #[prost(message, required, tag = "1")]
+    pub incident: Wide,
+    /// Name of the source that overflows; empty: nothing is read.
+    #[prost(string, tag = "2")]
+    pub source: String,
+    /// The label to blame, if one is known.
+    #[prost(string, optional, tag = "3")]
+    pub label: Option<String>,
+    /// Alerts by severity.
+    #[prost(uint64, repeated, tag = "4")]
+    pub severity_counts: Vec<u64>,
+    /// Record time of the first alert.
+    #[prost(sfixed64, tag = "5")]
+    pub first_seen: i64,
+    /// Record time of the last alert.
+    #[prost(sfixed64, tag = "6")]
+    pub last_seen: i64,
+    /// Registers of the sketch of its fingerprints.
+    #[prost(bytes = "vec", tag = "7")]
+    pub distinct: Vec<u8>,
+    /// When its last event was told.
+    #[prost(sfixed64, tag = "8")]
+    pub told_at: i64,
+    /// Whether alerts were counted since.
+    #[prost(bool, tag = "9")]
+    pub untold: bool,
+}
+
 /// What concerns everything.
 #[derive(Clone, PartialEq, Message)]
 pub struct MetaEntry {
@@ -284,6 +322,15 @@ pub struct MetaEntry {
     /// Numbers that only ever grow, by name (`metrics`): restored so that counters continue.
     #[prost(message, repeated, tag = "9")]
     pub counters: Vec<CounterEntry>,
+    /// Number of the level at which memory stands (`pressure::Level`).
+    #[prost(uint32, tag = "10")]
+    pub pressure_level: u32,
+    /// Name of the source whose alerts are folded first.
+    #[prost(string, optional, tag = "11")]
+    pub pressure_source: Option<String>,
+    /// The label of it that has too many values.
+    #[prost(string, optional, tag = "12")]
+    pub pressure_label: Option<String>,
 }
 
 /// How far a partition has been read.

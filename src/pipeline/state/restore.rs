@@ -3,10 +3,12 @@
 //! Any suffix of the blocks that begins at or before the last complete sweep gives the same result: what a missing block
 //! said in full the sweep says again, and a touch of something unknown is of no effect.
 
+use std::collections::BTreeMap;
+
 use crate::model::fingerprint::{GroupHash, HashKey, HashedMap, IncidentId, MemberKey};
 use crate::pipeline::sink::RestoreError;
 use crate::pipeline::state::block::read_block;
-use crate::pipeline::state::entry::{GroupEntry, Kind, MemberEntry, MetaEntry, TouchEntry};
+use crate::pipeline::state::entry::{GroupEntry, Kind, MemberEntry, MetaEntry, OwnEntry, TouchEntry};
 
 /// State as it was at the end of the last durable epoch.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ pub struct Restored {
     pub members: HashedMap<MemberKey, MemberEntry>,
     /// Revision of the last event of each incident.
     pub revisions: HashedMap<IncidentId, u64>,
+    /// Incidents of tidegate itself, by the source they are about.
+    pub own: BTreeMap<String, Box<OwnEntry>>,
     /// Blocks read.
     pub n_blocks: u64,
     /// Bytes of those blocks.
@@ -83,6 +87,12 @@ impl Restored {
             }
             Kind::IncidentGone(incident) => {
                 self.revisions.remove(&IncidentId(incident.into()));
+            }
+            Kind::Own(own) => {
+                self.own.insert(own.source.clone(), own);
+            }
+            Kind::OwnGone(source) => {
+                self.own.remove(&source);
             }
             Kind::Meta(meta) => self.meta = Some(meta),
         }

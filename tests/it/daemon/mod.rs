@@ -125,6 +125,11 @@ impl Daemon {
         scrape::Scrape::read(&answer.body)
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it without any warning (SIGKILL).
     pub(crate) fn kill(mut self) {
         assert!(self.child.try_wait().unwrap().is_none(), "it ended before it was killed\n{}", self.log_tail());

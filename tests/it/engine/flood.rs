@@ -6,7 +6,8 @@ use tidegate::model::alert::Format;
 use tidegate::model::fingerprint::HashKey;
 use tidegate::model::incident::{Counts, IncidentEvent};
 use tidegate::model::time::{Millis, Timestamp};
-use tidegate::pipeline::chunk::StepKind;
+use tidegate::pipeline::chunk::{Seq, Step, StepKind};
+use tidegate::pipeline::epoch::counter;
 use tidegate::pipeline::inline::Engine;
 use tidegate::pipeline::options::{EpochOptions, Options, RecordTime, SourceOptions, WindowRule};
 use tidegate::pipeline::source::{Batch, RecordRef, SourceIndex};
@@ -76,13 +77,19 @@ pub(super) struct Run {
     position: u64,
     pub(super) outcomes: [u64; 6],
     pub(super) fingerprints: u64,
+    /// Alerts folded into overflow incidents.
+    pub(super) overflowed: u64,
+    /// What happens before the record at a position.
+    pub(super) steps: Vec<(u64, StepKind)>,
 }
 
 impl Run {
     pub(super) fn new(options: Options) -> Self {
         let engine = engine(&options, Restored::default());
         let (blocks, events) = (Vec::new(), Vec::new());
-        Self { options, engine, blocks, safe_from: 1, events, position: 0, outcomes: [0; 6], fingerprints: 0 }
+        let (position, outcomes, fingerprints, overflowed) = (0, [0; 6], 0, 0);
+        let steps = Vec::new();
+        Self { options, engine, blocks, safe_from: 1, events, position, outcomes, fingerprints, overflowed, steps }
     }
 
     /// Ends the process and goes on from the blocks of this epoch and later.
@@ -96,13 +103,17 @@ impl Run {
 
     pub(super) fn feed(&mut self, records: &[Vec<u8>]) {
         let mut batch = Batch { partitions: vec!["".into()], ..Batch::default() };
+        let (first, number) = (self.position, self.engine.next_record());
         for record in records {
             let position = self.position;
             self.position += 1;
             let (next, time, format) = (self.position, Timestamp::MIN, Format::Native);
             batch.push(record, RecordRef { start: 0, len: 0, partition: 0, position, next, time, format });
         }
-        self.engine.feed(SourceIndex(0), batch, Vec::new(), Timestamp(0));
+        let here = self.steps.iter().filter(|(at, _)| (first..self.position).contains(at));
+        let seq = |at: u64| Seq { record: number + (at - first), index: 0 };
+        let steps = here.map(|(at, kind)| Step { seq: seq(*at), kind: kind.clone() }).collect();
+        self.engine.feed(SourceIndex(0), batch, steps, Timestamp(0));
     }
 
     /// The next state entries begin a sweep over everything.
@@ -119,6 +130,7 @@ impl Run {
         assert!(totals.is_conserved());
         self.outcomes = totals.outcomes;
         self.fingerprints = attached.summary.tally.fingerprints;
+        self.overflowed = attached.summary.counters.get(counter::OVERFLOWED).copied().unwrap_or(0);
     }
 
     pub(super) fn last_epoch(&self) -> u64 {
@@ -132,7 +144,13 @@ impl Run {
 
     /// Feeds everything in this cut, with an end of the run.
     pub(super) fn whole(options: Options, records: &[Vec<u8>], cut: Cut) -> Self {
+        Self::with_steps(options, records, &[], cut)
+    }
+
+    /// The same, with steps before the records at these positions.
+    pub(super) fn with_steps(options: Options, records: &[Vec<u8>], steps: &[(u64, StepKind)], cut: Cut) -> Self {
         let mut run = Self::new(Options { shards: cut.shards, ..options });
+        run.steps = steps.to_vec();
         for (n, batch) in records.chunks(cut.batch).enumerate() {
             run.feed(batch);
             if (n + 1) % cut.epoch == 0 {

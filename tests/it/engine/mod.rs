@@ -8,6 +8,7 @@ mod flood;
 mod members;
 mod model;
 mod naive;
+mod overload;
 mod reload;
 mod reopen;
 mod resolve;

@@ -104,7 +104,8 @@ fn outcomes(reason: Reason) -> &'static [Outcome] {
         | Reason::NewOccurrence
         | Reason::ResolvedByPerson
         | Reason::NothingFires
-        | Reason::BelowThreshold => &[Outcome::Folded],
+        | Reason::BelowThreshold
+        | Reason::Overflow => &[Outcome::Folded],
         Reason::MemberResolved => &[Outcome::Resolved],
     }
 }
@@ -128,6 +129,7 @@ fn the_page_has_every_reason() {
         Reason::ResolvedByPerson,
         Reason::NothingFires,
         Reason::BelowThreshold,
+        Reason::Overflow,
         Reason::MemberResolved,
     ];
     let reasons = opening.into_iter().map(Reason::Opening).chain(other);

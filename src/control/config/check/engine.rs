@@ -1,12 +1,12 @@
-//! `epoch`, `engine`, `retention` and `log`: how fast, how much, how long.
+//! `epoch`, `engine`, `memory`, `limits`, `retention` and `log`: how fast, how much, how long.
 
 use std::thread;
 
 use tracing::Level;
 
-use crate::control::config::check::ANY_LENGTH;
+use crate::control::config::check::{ANY_LENGTH, or_never};
 use crate::control::config::section::{Section, Value};
-use crate::control::config::{Log, LogFormat, Retention};
+use crate::control::config::{Limits, Log, LogFormat, Memory, Retention};
 use crate::model::time::Millis;
 use crate::pipeline::options::EpochOptions;
 
@@ -54,6 +54,40 @@ pub(super) fn engine(top: &Section<'_>) -> Engine {
         });
     }
     engine
+}
+
+/// Below this an idle daemon with its tables of known texts has no room for a flood of any size.
+const BUDGET_MIN: u64 = 64 << 20;
+/// Names to be watched: each is a series per source.
+const WATCHED_MAX: usize = 100;
+
+pub(super) fn memory(top: &Section<'_>) -> Memory {
+    let mut memory = Memory::default();
+    if let Some(value) = top.get("memory") {
+        value.fields(|section| {
+            section.set("budget", &mut memory.budget, |value| {
+                or_never(value, "auto", |value| value.size(BUDGET_MIN..=1 << 50))
+            });
+        });
+    }
+    memory
+}
+
+pub(super) fn limits(top: &Section<'_>) -> Limits {
+    let mut limits = Limits { watch_labels: Vec::new(), label_values: 10_000 };
+    if let Some(value) = top.get("limits") {
+        value.fields(|section| {
+            section.set("watch_labels", &mut limits.watch_labels, |value| {
+                let names = value.texts()?;
+                if names.len() > WATCHED_MAX {
+                    value.fault(format!("more than {WATCHED_MAX} labels"));
+                }
+                Some(names)
+            });
+            section.set("label_values", &mut limits.label_values, |value| value.number(100..=1_000_000_000));
+        });
+    }
+    limits
 }
 
 pub(super) fn retention(top: &Section<'_>) -> Retention {

@@ -55,7 +55,8 @@ fn read(top: &Section<'_>, overrides: &Overrides) -> Config {
     };
     let log: Log = engine::log(top);
     let retention = engine::retention(top);
-    Config { file: None, hash: 0, http, data_dir, store, kafka, sources, pipeline, retention, log }
+    let (memory, limits) = (engine::memory(top), engine::limits(top));
+    Config { file: None, hash: 0, http, data_dir, store, kafka, sources, pipeline, memory, limits, retention, log }
 }
 
 fn store(top: &Section<'_>, data_dir: &Path) -> Store {

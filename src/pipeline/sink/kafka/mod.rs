@@ -355,7 +355,8 @@ where
             })
             .map_err(RestoreError)?;
         self.seen_to = read.end;
-        if owner.is_some_and(|owner| owner != self.instance) {
+        // Our own record is the last of its kind; if it is gone, another has deleted it together with its own.
+        if owner.as_deref() != Some(self.instance.as_str()) {
             return Err(RestoreError("another instance took over while the state was read".to_owned()));
         }
         self.marks.clear();

@@ -228,7 +228,8 @@ impl<'a> Reader<'a> {
     }
 
     fn is_full(&self) -> bool {
-        self.batch.records.len() >= self.options.batch_records || self.batch.bytes.len() >= self.options.batch_bytes
+        self.batch.records.len() >= self.outlet.bound(self.options.batch_records)
+            || self.batch.bytes.len() >= self.outlet.bound(self.options.batch_bytes)
     }
 
     /// Puts a record into the batch, unless it was seen before.

@@ -4,24 +4,28 @@ use std::path::{Path, PathBuf};
 
 /// What is allowed, the strictest of the group and those around it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Allowed {
+pub struct Allowed {
     /// Memory, bytes; `None`: no limit.
-    pub(super) memory_max: Option<u64>,
+    pub memory_max: Option<u64>,
     /// Memory from which on the kernel slows the process down, bytes.
-    pub(super) memory_high: Option<u64>,
+    pub memory_high: Option<u64>,
     /// Memory in use by the innermost group that tells, bytes.
-    pub(super) memory_used: Option<u64>,
+    pub memory_used: Option<u64>,
     /// Processors' worth of time; `None`: no quota.
-    pub(super) cpus: Option<f64>,
+    pub cpus: Option<f64>,
     /// Share of the periods in which the quota was used up, percent.
-    pub(super) throttled_percent: Option<f64>,
+    pub throttled_percent: Option<f64>,
 }
 
 /// Version 1 writes "no limit" as the largest multiple of a page; nobody has this much.
 const NO_LIMIT: u64 = 1 << 60;
 
+/// Where Linux shows control groups.
+pub const ROOT: &str = "/sys/fs/cgroup";
+
 /// Reads what `/proc/PID/cgroup` names, below the mount point (`/sys/fs/cgroup`).
-pub(super) fn allowed(root: &Path, cgroups: &str) -> Allowed {
+#[must_use]
+pub fn allowed(root: &Path, cgroups: &str) -> Allowed {
     let mut allowed = Allowed::default();
     for line in cgroups.lines() {
         // hierarchy-ID:controllers:path, see cgroups(7).
