@@ -37,6 +37,7 @@ const PURPOSE_FINGERPRINT: u8 = 2;
 const PURPOSE_GROUP: u8 = 3;
 const PURPOSE_INCIDENT: u8 = 4;
 const PURPOSE_ORIGIN: u8 = 5;
+const PURPOSE_RECORD: u8 = 6;
 
 /// 32 digits, as `{:032x}` writes them; events are full of them, and the general formatter costs several times as much.
 fn hexadecimal(value: u128) -> [u8; 32] {
@@ -109,6 +110,23 @@ hash_type! {
 hash_type! {
     /// Identity of an incident, computed from its opening record; shown as 32 hexadecimal digits.
     IncidentId
+}
+
+hash_type! {
+    /// What the bytes of a record are known by, in a wire format.
+    RecordHash
+}
+
+impl RecordHash {
+    /// The hash of these bytes, sent in the format of that name.
+    #[must_use]
+    pub fn new(key: HashKey, format: &str, bytes: &[u8]) -> Self {
+        let mut hasher = key.hasher(PURPOSE_RECORD);
+        hasher.write_u64(format.len() as u64);
+        hasher.write(format.as_bytes());
+        hasher.write(bytes);
+        Self(hasher.finish128().as_u128())
+    }
 }
 
 impl MemberKey {

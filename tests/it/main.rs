@@ -22,6 +22,7 @@ mod json;
 mod messages;
 mod order;
 mod page;
+mod poison;
 mod program;
 mod recovery;
 mod reload;

@@ -25,6 +25,7 @@ use crate::pipeline::sequencer::{Sequencer, SourceFailed};
 use crate::pipeline::sink::{CommitError, Epoch, EpochSink};
 use crate::pipeline::source::SourceEvent;
 use crate::pipeline::start::Start;
+use crate::pipeline::suspect::Suspicion;
 use crate::pipeline::tap::Tap;
 
 /// Chunks that may wait for a decoder, per decoder.
@@ -152,6 +153,8 @@ pub struct Outside {
     pub tap: Arc<Tap>,
     /// Set while somebody watches the busiest groups: then each epoch brings them along.
     pub watched: Arc<AtomicBool>,
+    /// Records that made the program panic before, and who is told of another.
+    pub suspicion: Suspicion,
 }
 
 /// A running engine.
@@ -162,6 +165,7 @@ pub struct Running {
     commit: JoinHandle<Result<Committing, RunError>>,
     clock: Arc<dyn Clock>,
     watched: Arc<AtomicBool>,
+    suspicion: Suspicion,
     ended: Receiver<()>,
 }
 
@@ -170,7 +174,7 @@ pub struct Running {
 pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Running {
     let options = start.options.clone();
     let (n_decoders, n_shards) = (options.decoders.max(1), options.shards.max(1));
-    let Outside { inputs, mut sink, clock, on_commit, refusing, tap, watched } = outside;
+    let Outside { inputs, mut sink, clock, on_commit, refusing, tap, watched, suspicion } = outside;
     let shared = Arc::new(Shared {
         wants_sweep: AtomicBool::new(start.builder.wants_sweep()),
         has_deadlines: AtomicBool::new(start.shards.iter().any(|shard| shard.tally().has_deadlines)),
@@ -194,20 +198,24 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         let (to_output, output) = bounded(1);
         to_shards.push(to_shard);
         outputs.push(output);
+        let ending = Ending { shared: shared.clone(), _running: running.clone() };
         let (options, shared, watched) = (options.clone(), shared.clone(), watched.clone());
-        let worker = work::ShardWorker { index, options, shard, parts, output: to_output, shared, watched };
-        workers.push(spawn(format!("shard-{index}"), running.clone(), move || worker.run()));
+        let suspicion = suspicion.clone();
+        let worker = work::ShardWorker { index, options, shard, parts, output: to_output, shared, watched, suspicion };
+        workers.push(spawn(format!("shard-{index}"), ending, move || worker.run()));
     }
     for index in 0..n_decoders {
         let exchange =
             crate::pipeline::exchange::Exchange::new(options.clone(), start.key, start.placement.clone(), true);
         let worker = work::DecodeWorker {
-            exchange: exchange.tapped(tap.clone()),
+            exchange: exchange.tapped(tap.clone()).suspecting(suspicion.known()),
             chunks: chunks.clone(),
             to_shards: to_shards.clone(),
             reports: to_commit.clone(),
+            suspicion: suspicion.clone(),
         };
-        workers.push(spawn(format!("decode-{index}"), running.clone(), move || worker.run()));
+        let ending = Ending { shared: shared.clone(), _running: running.clone() };
+        workers.push(spawn(format!("decode-{index}"), ending, move || worker.run()));
     }
     drop((chunks, to_shards, to_commit));
     let committer = commit::Committer {
@@ -220,7 +228,8 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         clock: clock.clone(),
         wake,
     };
-    let commit = spawn("commit".to_owned(), running.clone(), move || committer.run());
+    let ending = Ending { shared: shared.clone(), _running: running.clone() };
+    let commit = spawn("commit".to_owned(), ending, move || committer.run());
     let mut sequencer =
         sequencer.unwrap_or_else(|| Sequencer::new(&options, &start.positions, &start.clocks, start.next_record));
     sequencer.restart(&options, refusing);
@@ -233,8 +242,9 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         clock: clock.clone(),
         options: options.epoch.clone(),
     };
-    let sequencer = spawn("sequencer".to_owned(), running, move || runner.run());
-    Running { shared, sequencer, workers, commit, clock, watched, ended }
+    let ending = Ending { shared: shared.clone(), _running: running };
+    let sequencer = spawn("sequencer".to_owned(), ending, move || runner.run());
+    Running { shared, sequencer, workers, commit, clock, watched, suspicion, ended }
 }
 
 const SEQUENCER_BEAT: usize = 0;
@@ -242,14 +252,26 @@ const SEQUENCER_BEAT: usize = 0;
 pub const COMMIT_BEAT: usize = 1;
 const FIRST_SHARD_BEAT: usize = 2;
 
-/// A named thread; `running` is dropped when it ends, however it ends.
-fn spawn<T: Send + 'static>(
-    name: String,
-    running: Sender<()>,
-    body: impl FnOnce() -> T + Send + 'static,
-) -> JoinHandle<T> {
+/// What a thread leaves behind, however it ends: a panic stops the run, and when all have ended `Running::ended` closes.
+struct Ending {
+    shared: Arc<Shared>,
+    _running: Sender<()>,
+}
+
+impl Drop for Ending {
+    /// One decoder of several that is gone would not hang up on anybody: the others would go on behind the chunk that is
+    /// missing, which is never committed.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A named thread; `ending` is dropped when it ends.
+fn spawn<T: Send + 'static>(name: String, ending: Ending, body: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     let thread = std::thread::Builder::new().name(name).spawn(move || {
-        let _running = running;
+        let _ending = ending;
         body()
     });
     thread.expect("the process may start threads: it is only starting")
@@ -303,7 +325,7 @@ impl Running {
         let (sink, on_commit) = committed.map_err(|_| panicked())??;
         let (sequencer, inputs) = sequenced.map_err(|_| panicked())??;
         let refusing = sequencer.refusing.clone();
-        let (tap, watched) = (self.shared.tap.clone(), self.watched);
-        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing, tap, watched }))
+        let (tap, watched, suspicion) = (self.shared.tap.clone(), self.watched, self.suspicion);
+        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing, tap, watched, suspicion }))
     }
 }
