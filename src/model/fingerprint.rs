@@ -315,6 +315,22 @@ mod tests {
         assert_ne!(fingerprint(HashKey::FIXED, &[("a", "b"), ("a", "b")]), fingerprint(HashKey::FIXED, &[]));
     }
 
+    /// Hash flooding: fingerprints, group keys and what is found by them go by a key that is drawn at the first start. Labels that
+    /// are made to collide under a known key spread under any other as chance has it.
+    #[test]
+    fn a_hundred_thousand_labels_made_to_collide_spread_under_another_key() {
+        const N: usize = 100_000;
+        let of = |key, number: u64| fingerprint(key, &[("instance", number.to_string().as_str())]);
+        let crafted: Vec<u64> = (0..).filter(|number| of(HashKey::FIXED, *number).0 & 0xf == 3).take(N).collect();
+        let mut places = [0_usize; 16];
+        for number in crafted {
+            places[of(HashKey([7; 16]), number).0 as usize & 0xf] += 1;
+        }
+        // Five standard deviations of N draws out of 16.
+        let (mean, deviation) = (N / 16, (N as f64 / 16.0 * 15.0 / 16.0).sqrt());
+        assert!(places.iter().all(|n| n.abs_diff(mean) as f64 <= 5.0 * deviation), "{places:?}");
+    }
+
     #[test]
     fn ids_read_what_they_write() {
         let id = IncidentId(0x00ff);

@@ -329,3 +329,6 @@ impl Running {
         Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing, tap, watched, suspicion }))
     }
 }
+
+#[cfg(all(test, debug_assertions))]
+mod tests;
