@@ -254,7 +254,7 @@ fn start_engine(
         let _ = doors.bridge.set(bridge); // Set once: the daemon starts once.
     }
     let _ = doors.commands.set(store::open_commands(config)?);
-    let suspicion = suspects::suspicion(&config.data_dir, from.key, metrics);
+    let suspicion = suspects::suspicion(&config.data_dir, engine::fresh_key(), metrics);
     let outside = Outside {
         inputs: std::mem::take(&mut sources.inputs),
         sink,

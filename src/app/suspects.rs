@@ -31,13 +31,13 @@ struct Line {
 
 /// The suspects of earlier runs, and a notary that writes down another. The file only speeds up the recovery from a panic: one
 /// that cannot be read or written is told, and no more.
-pub(super) fn suspicion(data_dir: &Path, key: HashKey, metrics: &Metrics) -> Suspicion {
+pub(super) fn suspicion(data_dir: &Path, fresh_key: HashKey, metrics: &Metrics) -> Suspicion {
     let file = data_dir.join(FILE);
     let suspects = read(&file).unwrap_or_else(|error| {
         tracing::warn!("{}: suspects of earlier runs are not known: {error}", file.display());
         Vec::new()
     });
-    let known = Suspects::new(suspects, key);
+    let known = Suspects::new(suspects, fresh_key);
     metrics.set(Metric::Suspects, &[], known.len() as f64);
     if !known.is_empty() {
         let n = known.len();
@@ -151,6 +151,7 @@ mod tests {
             partition: "topic/3".to_owned(),
             position: Some(position),
             len: 17,
+            key: [1; 16],
             hash: RecordHash(u128::from(position)),
             thread: "shard-0".to_owned(),
             panic: "index \u{1b}[2J out of\nbounds".to_owned(),

@@ -190,6 +190,7 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
     let (to_commit, reports) = bounded(REPORTS);
     let (wake, woken) = bounded(1);
     let (running, ended) = bounded::<()>(0);
+    let ending = || Ending { shared: shared.clone(), _running: running.clone() };
     let mut workers = Vec::new();
     let mut to_shards = Vec::new();
     let mut outputs = Vec::new();
@@ -198,7 +199,7 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         let (to_output, output) = bounded(1);
         to_shards.push(to_shard);
         outputs.push(output);
-        let ending = Ending { shared: shared.clone(), _running: running.clone() };
+        let ending = ending();
         let (options, shared, watched) = (options.clone(), shared.clone(), watched.clone());
         let suspicion = suspicion.clone();
         let worker = work::ShardWorker { index, options, shard, parts, output: to_output, shared, watched, suspicion };
@@ -214,8 +215,7 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
             reports: to_commit.clone(),
             suspicion: suspicion.clone(),
         };
-        let ending = Ending { shared: shared.clone(), _running: running.clone() };
-        workers.push(spawn(format!("decode-{index}"), ending, move || worker.run()));
+        workers.push(spawn(format!("decode-{index}"), ending(), move || worker.run()));
     }
     drop((chunks, to_shards, to_commit));
     let committer = commit::Committer {
@@ -228,8 +228,7 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         clock: clock.clone(),
         wake,
     };
-    let ending = Ending { shared: shared.clone(), _running: running.clone() };
-    let commit = spawn("commit".to_owned(), ending, move || committer.run());
+    let commit = spawn("commit".to_owned(), ending(), move || committer.run());
     let mut sequencer =
         sequencer.unwrap_or_else(|| Sequencer::new(&options, &start.positions, &start.clocks, start.next_record));
     sequencer.restart(&options, refusing);
@@ -242,8 +241,7 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         clock: clock.clone(),
         options: options.epoch.clone(),
     };
-    let ending = Ending { shared: shared.clone(), _running: running };
-    let sequencer = spawn("sequencer".to_owned(), ending, move || runner.run());
+    let sequencer = spawn("sequencer".to_owned(), ending(), move || runner.run());
     Running { shared, sequencer, workers, commit, clock, watched, suspicion, ended }
 }
 

@@ -9,7 +9,7 @@ use crossbeam::channel::SendTimeoutError;
 use super::*;
 use crate::model::alert::Format;
 use crate::model::fingerprint::HashKey;
-use crate::model::time::{Millis, SystemClock};
+use crate::model::time::{Millis, Stopwatch, SystemClock};
 use crate::pipeline::options::{EpochOptions, Options, SourceOptions, WindowRule};
 use crate::pipeline::sink::memory::MemoryStore;
 use crate::pipeline::source::{Batch, RecordRef};
@@ -19,6 +19,8 @@ use crate::pipeline::trap::{self, Stage};
 
 /// Long enough for a loaded machine; reaching it is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at whether the run is over.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Records of a batch.
 const RECORDS: u64 = 100;
 
@@ -63,11 +65,15 @@ fn run(bad: Option<(u64, &str)>) -> (Vec<Suspect>, Option<RunError>, u64) {
         suspicion: Suspicion::new(nobody, Arc::new(move |suspect| told.lock().unwrap().push(suspect.clone()))),
     };
     let running = start(Start::new(options, Restored::default(), HashKey::FIXED).unwrap(), outside, None);
+    // Who reads is handed back when all are joined: until then a source that is stopped sees a full queue.
+    let watch = Stopwatch::start();
     for number in 0..400 {
-        match sender.send_timeout(SourceEvent::Records(batch(number, bad)), PATIENCE) {
-            Ok(()) => {}
-            Err(SendTimeoutError::Disconnected(_)) => break,
-            Err(SendTimeoutError::Timeout(_)) => panic!("the run goes on without taking anything"),
+        let mut event = SourceEvent::Records(batch(number, bad));
+        while let Err(SendTimeoutError::Timeout(back)) = sender.send_timeout(event, LOOK_EVERY)
+            && !running.is_over()
+        {
+            event = back;
+            assert!(watch.elapsed() < PATIENCE, "the run goes on without taking anything");
         }
     }
     if bad.is_none() {

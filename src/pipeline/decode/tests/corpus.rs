@@ -140,6 +140,10 @@ fn objects(cases: &mut Cases) {
             r#"{"":1,"":2}"#,
         ],
     );
+    no_objects(cases);
+}
+
+fn no_objects(cases: &mut Cases) {
     cases.all(
         Invalid,
         "4 no object",
@@ -319,35 +323,7 @@ fn escapes(cases: &mut Cases) {
             cases.add(Valid, format!("7 escape in a name: \\u{unit}"), format!("{{\"\\u{unit}\":1}}"));
         }
     }
-    for pair in [
-        "\\ud800\\udc00",
-        "\\udbff\\udfff",
-        "\\uD83D\\uDE00",
-        "\\ud83d\\ude00\\ud83d\\ude00",
-        "\\\\ud800",
-        "\\\\\\u0041",
-    ] {
-        cases.add(Valid, format!("7 pair of surrogates: {pair}"), format!("[\"{pair}\"]"));
-    }
-    for half in [
-        "\\ud800",
-        "\\udbff",
-        "\\udc00",
-        "\\udfff",
-        "\\ud800x",
-        "\\ud800\\n",
-        "\\ud800\\u0041",
-        "\\ud800\\ud800",
-        "\\udc00\\ud800",
-        "\\ud800\\\\udc00",
-        "x\\udc00",
-        "\\ud83d\\ude00\\ud83d",
-        "\\ud800\\udbff",
-        "\\uDC00\\uDC00",
-    ] {
-        cases.add(Open, format!("8.2 half surrogate: {half}"), format!("[\"{half}\"]"));
-        cases.add(Open, format!("8.2 half surrogate in a name: {half}"), format!("{{\"{half}\":1}}"));
-    }
+    surrogates(cases);
     for wrong in [
         "\\u",
         "\\u1",
@@ -377,6 +353,39 @@ fn escapes(cases: &mut Cases) {
         "\\",
     ] {
         cases.add(Invalid, format!("7 no escape: {wrong:?}"), format!("[\"{wrong}\"]"));
+    }
+}
+
+/// Sections 7 and 8.2.
+fn surrogates(cases: &mut Cases) {
+    for pair in [
+        "\\ud800\\udc00",
+        "\\udbff\\udfff",
+        "\\uD83D\\uDE00",
+        "\\ud83d\\ude00\\ud83d\\ude00",
+        "\\\\ud800",
+        "\\\\\\u0041",
+    ] {
+        cases.add(Valid, format!("7 pair of surrogates: {pair}"), format!("[\"{pair}\"]"));
+    }
+    for half in [
+        "\\ud800",
+        "\\udbff",
+        "\\udc00",
+        "\\udfff",
+        "\\ud800x",
+        "\\ud800\\n",
+        "\\ud800\\u0041",
+        "\\ud800\\ud800",
+        "\\udc00\\ud800",
+        "\\ud800\\\\udc00",
+        "x\\udc00",
+        "\\ud83d\\ude00\\ud83d",
+        "\\ud800\\udbff",
+        "\\uDC00\\uDC00",
+    ] {
+        cases.add(Open, format!("8.2 half surrogate: {half}"), format!("[\"{half}\"]"));
+        cases.add(Open, format!("8.2 half surrogate in a name: {half}"), format!("{{\"{half}\":1}}"));
     }
 }
 
