@@ -81,6 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         refusing: Arc::default(),
         tap: Arc::default(),
         watched: Arc::default(),
+        suspicion: Default::default(),
     };
     let running = start(Start::new(options, Restored::default(), HashKey::FIXED)?, outside, None);
     let meter = Meter::start();

@@ -197,6 +197,7 @@ fn threaded(start_from: Start, batches: Vec<Batch>, n_records: u64) -> Result<Fo
         refusing: Arc::default(),
         tap: Arc::default(),
         watched: Arc::default(),
+        suspicion: Default::default(),
     };
     let running = start(start_from, outside, None);
     for batch in batches {

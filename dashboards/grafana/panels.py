@@ -127,6 +127,12 @@ DASHBOARDS = [
                     "queries": [("sum by (source) (increase(tidegate_dead_letters_total{@}[1h]))", "{{source}}")],
                 },
                 {
+                    "title": "Suspects", "unit": "locale", "runbook": "TidegateDeadLetters",
+                    "description": "Records known to have made the program panic; where they come again they are dead letters with the"
+                    " reason `panic`.",
+                    "queries": [("max by (instance) (tidegate_suspects{@})", "{{instance}}")],
+                },
+                {
                     "title": "Members that expired", "unit": "cps",
                     "description": "Alerts that neither came again nor resolved for `forget_after` and left their incident.",
                     "queries": [("rate(tidegate_expired_members_total{@}[~])", WHO)],

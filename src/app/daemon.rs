@@ -19,7 +19,7 @@ use crate::app::publish::{Readers, begin_with_zero, publisher, totals};
 use crate::app::reload::{Order, Reloader};
 use crate::app::sources::Sources;
 use crate::app::upkeep::Upkeep;
-use crate::app::{engine, store};
+use crate::app::{engine, store, suspects};
 use crate::control::busiest::Busiest;
 use crate::control::config::reload::Live;
 use crate::control::config::{Config, Overrides};
@@ -265,6 +265,7 @@ fn start_engine(
         let _ = doors.bridge.set(bridge); // Set once: the daemon starts once.
     }
     let _ = doors.commands.set(store::open_commands(config)?);
+    let suspicion = suspects::suspicion(&config.data_dir, engine::fresh_key(), metrics);
     let outside = Outside {
         inputs: std::mem::take(&mut sources.inputs),
         sink,
@@ -274,6 +275,7 @@ fn start_engine(
         refusing,
         tap,
         valves,
+        suspicion,
     };
     Ok((start(from, outside, None), sources))
 }

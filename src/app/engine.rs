@@ -21,8 +21,8 @@ pub(super) fn restore(sink: &mut dyn EpochSink, options: Arc<Options>) -> anyhow
     Start::new(options, restored, fresh_key()).context("restore state")
 }
 
-/// The key of stable hashes for a first start, drawn from the operating system's randomness.
-fn fresh_key() -> HashKey {
+/// A key of keyed hashes, of the stable ones at a first start, drawn from the operating system's randomness.
+pub(super) fn fresh_key() -> HashKey {
     let mut key = [0; 16];
     // Two hashers of the standard library: each is keyed from the system's randomness.
     let draw = |salt: u64| {

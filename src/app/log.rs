@@ -1,7 +1,9 @@
 //! The log of the daemon: text for a terminal, fields of the journal under systemd, JSON on request.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal as _;
 use std::os::fd::AsFd;
+use std::panic::PanicHookInfo;
 
 use anyhow::Context as _;
 use tracing::level_filters::LevelFilter;
@@ -16,7 +18,7 @@ const JOURNAL_PREFIX: &str = "TIDEGATE";
 /// What `journalctl -t` looks for.
 const JOURNAL_IDENTIFIER: &str = "tidegate";
 
-/// Starts the log of the process. `RUST_LOG` is heeded over the level of the configuration.
+/// Starts the log of the process, where panics go too. `RUST_LOG` is heeded over the level of the configuration.
 ///
 /// # Errors
 /// When the process has a log already.
@@ -24,7 +26,21 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
     let filter =
         EnvFilter::builder().with_default_directive(LevelFilter::from_level(log.level).into()).from_env_lossy();
     let registry = tracing_subscriber::registry().with(filter).with(layer(log.format));
-    registry.try_init().context("start the log")
+    registry.try_init().context("start the log")?;
+    std::panic::set_hook(Box::new(tell_panic));
+    Ok(())
+}
+
+/// A panic of any thread, as a line like all others. What it says may hold what a sender wrote, so it is escaped.
+fn tell_panic(info: &PanicHookInfo<'_>) {
+    let thread = std::thread::current().name().unwrap_or("without a name").to_owned();
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let message = info.payload_as_str().unwrap_or("no message").escape_debug().to_string();
+    tracing::error!(thread, place, "a fault of this program: thread {thread} panicked at {place}: {message}");
+    let backtrace = Backtrace::capture(); // Only if RUST_BACKTRACE asks for it.
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(thread, "{backtrace}");
+    }
 }
 
 fn layer(format: LogFormat) -> Box<dyn Layer<FilteredRegistry> + Send + Sync> {

@@ -2,8 +2,9 @@
 //!
 //! `daemon` starts and stops everything; `engine` runs the pipeline and exchanges it at a reload; `store` and `sources`
 //! open what the configuration names; `publish` hands durable epochs to readers, metrics and `announce`, which tells the log;
-//! `log` is where that goes; `pressure` looks at memory; `bridge` joins HTTP to the pipeline; `credentials` tells when certificates expire; `upkeep` is
-//! what has to be done some times a second: gauges, status, and through `systemd` the watchdog, through `turns` the log.
+//! `log` is where that goes; `pressure` looks at memory; `bridge` joins HTTP to the pipeline; `credentials` tells when certificates
+//! expire; `suspects` is the file of records that made the program panic; `upkeep` is what has to be done some times a second: gauges,
+//! status, and through `systemd` the watchdog, through `turns` the log.
 
 mod announce;
 pub mod bridge;
@@ -17,6 +18,7 @@ mod publish;
 mod reload;
 mod sources;
 pub(crate) mod store;
+mod suspects;
 mod systemd;
 mod turns;
 mod upkeep;

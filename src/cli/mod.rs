@@ -21,6 +21,7 @@ pub mod top;
 pub mod topics;
 pub mod version;
 
+use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -80,6 +81,10 @@ enum Command {
 /// Runs the command line of the process and returns its exit code: 0 ok, 1 findings or failure, 2 usage, 3 fenced.
 #[must_use]
 pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        terminal::tell_panic(&place, info.payload_as_str().unwrap_or("no message"));
+    }));
     let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
     let result = match arguments.command {
         Command::Run(args) => run::run(&args),

@@ -151,6 +151,13 @@ pub fn complain(error: &anyhow::Error) {
     let _ = writeln!(anstream::stderr().lock(), "tidegate: {text}");
 }
 
+/// A panic, on standard error. What it says may hold what a sender wrote.
+pub fn tell_panic(place: &str, message: &str) {
+    let message = safe(message.as_bytes(), Lines::One);
+    let _ =
+        writeln!(anstream::stderr().lock(), "tidegate: a fault of this program, please report it: {place}: {message}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

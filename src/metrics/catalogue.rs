@@ -103,6 +103,8 @@ catalogue! {
     Rejected = "tidegate_rejected_total", Kind::Counter, ["source", "reason"];
     /// Dead letters written, by reason.
     DeadLetters = "tidegate_dead_letters_total", Kind::Counter, ["source", "reason"];
+    /// Records known to have made the program panic; where they come again they are dead letters.
+    Suspects = "tidegate_suspects", Kind::Gauge, [];
     /// Records that the fast parser refused and the general one was asked about.
     ParseFallback = "tidegate_parse_fallback_total", Kind::Counter, [];
 

@@ -95,8 +95,33 @@ impl fmt::Display for Matcher {
             Test::Regex(regex) => ("=~", unanchored(regex)),
             Test::NotRegex(regex) => ("!~", unanchored(regex)),
         };
-        write!(f, "{}{operator}{value:?}", self.name)
+        if self.name.is_empty() || self.name.contains(ends_name) {
+            write_quoted(&self.name, f)?;
+        } else {
+            f.write_str(&self.name)?;
+        }
+        f.write_str(operator)?;
+        write_quoted(value, f)
     }
+}
+
+/// Writes a quoted text so that `quoted` reads it back: only what it knows is escaped.
+fn write_quoted(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("\"")?;
+    for c in text.chars() {
+        match c {
+            '"' => f.write_str("\\\"")?,
+            '\\' => f.write_str("\\\\")?,
+            '\n' => f.write_str("\\n")?,
+            other => write!(f, "{other}")?,
+        }
+    }
+    f.write_str("\"")
+}
+
+/// What a label name that is not quoted ends at.
+fn ends_name(c: char) -> bool {
+    c.is_whitespace() || "=!~,{}\"'`".contains(c)
 }
 
 fn unanchored(regex: &Regex) -> &str {
@@ -139,7 +164,7 @@ impl Reader<'_> {
 
     fn matcher(&mut self) -> Result<Matcher, MatcherError> {
         self.skip_space();
-        let name = self.word(|c| c.is_whitespace() || "=!~,{}\"'`".contains(c), "a label name")?;
+        let name = self.word(ends_name, "a label name")?;
         self.skip_space();
         let operator = ["=~", "!~", "!=", "="].into_iter().find(|known| self.rest().starts_with(known));
         let Some(operator) = operator else {
@@ -154,7 +179,8 @@ impl Reader<'_> {
             self.word(|c| c.is_whitespace() || ",{}\"".contains(c), "a value")?
         };
         let regex = || {
-            Regex::new(&format!("^(?s:{value})$")).map_err(|error| {
+            // By itself first: `a)|(b` must not get out of the anchors.
+            Regex::new(&value).and_then(|_| Regex::new(&format!("^(?s:{value})$"))).map_err(|error| {
                 let reason = error.to_string();
                 let last = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
                 MatcherError { at: value_at, what: format!("bad regular expression: {last}") }
@@ -251,7 +277,21 @@ mod tests {
 
     #[test]
     fn is_shown_as_it_is_written() {
-        let text = r#"service=~"a|b""#;
-        assert_eq!(Matcher::parse_all(text).unwrap().first().unwrap().to_string(), text);
+        for text in [
+            r#"service=~"a|b""#,
+            r#""a b"="c""#,
+            r#"a="\"x\" \\ \n""#,
+            "größe!=\"\u{1b}\u{202e}\t\"",
+            r#"""="x""#,
+            r#"a!~"\\.b""#,
+        ] {
+            assert_eq!(Matcher::parse_all(text).unwrap().first().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_pattern_stays_within_its_anchors() {
+        let error = Matcher::parse_all(r#"a=~"x)|(y""#).unwrap_err();
+        assert!(error.at == 3 && error.what.contains("bad regular expression"), "{error:?}");
     }
 }

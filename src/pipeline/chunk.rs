@@ -7,9 +7,11 @@ use crate::model::alert::{Severity, Status};
 use crate::model::fingerprint::{Fingerprint, GroupHash, IncidentId};
 use crate::model::time::{Millis, Timestamp};
 use crate::pipeline::decode::{Detail, DetailReader};
+use crate::pipeline::options::SourceOptions;
 use crate::pipeline::pressure::Pressure;
-use crate::pipeline::source::SourceIndex;
 use crate::pipeline::source::buffer::Buffer;
+use crate::pipeline::source::{PartitionName, RecordRef, SourceIndex};
+use crate::pipeline::suspect::InHand;
 
 /// The place of an alert in the one sequence of everything: number of the record, index of the alert in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,7 +127,7 @@ pub struct Arrival {
     pub labels: Stretch,
     /// Where its other texts are, of the kind that `is_raw` says.
     pub rest: Stretch,
-    /// Whether `rest` is its JSON in `Part::raw`, of which the texts are read when somebody asks; else it is a block that
+    /// Whether `rest` is its JSON in `Part::taken`, of which the texts are read when somebody asks; else it is a block that
     /// `Part::store_rest` made in the arena.
     pub is_raw: bool,
 }
@@ -141,10 +143,38 @@ pub struct Part {
     pub arrivals: Vec<Arrival>,
     /// Texts of arrivals.
     pub arena: Vec<u8>,
-    /// The bytes of the chunk, shared by its parts: what `Arrival::rest` points into where it is raw.
-    pub raw: Option<Arc<Buffer>>,
+    /// The records of the chunk, shared by all parts with alerts.
+    pub taken: Option<Arc<Taken>>,
     /// The wall clock of the chunk, for the tap; nothing is decided by it.
     pub wall: Timestamp,
+}
+
+/// The records of a chunk while alerts of it are under way: what `Arrival::rest` points into where it is raw, and what is told
+/// of a record whose alert a shard had in hand when it panicked.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// The bytes of all records.
+    pub bytes: Buffer,
+    /// The records.
+    pub records: Vec<RecordRef>,
+    /// The partitions the records refer to.
+    pub partitions: Vec<PartitionName>,
+    /// Number of the first record in the sequence.
+    pub first_record: u64,
+}
+
+impl Taken {
+    /// The record with this number in the sequence, which came from that source.
+    #[must_use]
+    pub fn in_hand<'a>(&'a self, number: u64, source: &'a SourceOptions) -> Option<InHand<'a>> {
+        let record = self.records.get(usize::try_from(number.checked_sub(self.first_record)?).ok()?)?;
+        let partition = self.partitions.get(usize::from(record.partition)).map_or("", |name| &**name);
+        Some(InHand::new(source, partition, record, self.bytes_of(record)))
+    }
+
+    fn bytes_of(&self, record: &RecordRef) -> &[u8] {
+        self.bytes.get(record.start..record.start + record.len).unwrap_or_default()
+    }
 }
 
 /// The texts of an arrival: label sets in the encoding of `model::labels`, and the generator URL, empty if there is none.
@@ -182,8 +212,22 @@ impl Part {
         Texts { labels, annotations, url }
     }
 
+    /// The record that the alert with this index in the part came with.
+    #[must_use]
+    pub fn in_hand<'a>(&'a self, at: usize, sources: &'a [SourceOptions]) -> Option<InHand<'a>> {
+        let arrival = self.arrivals.get(at)?;
+        self.taken.as_ref()?.in_hand(arrival.seq.record, sources.get(usize::from(arrival.source.0))?)
+    }
+
+    /// The bytes of that record, for a trap.
+    pub(super) fn bytes_in_hand(&self, arrival: &Arrival) -> Vec<u8> {
+        let Some(taken) = &self.taken else { return Vec::new() };
+        let at = arrival.seq.record.saturating_sub(taken.first_record) as usize;
+        taken.records.get(at).map(|record| taken.bytes_of(record).to_vec()).unwrap_or_default()
+    }
+
     fn json(&self, arrival: &Arrival) -> &[u8] {
-        self.raw.as_ref().map_or(&[], |raw| stretch(raw, arrival.rest))
+        self.taken.as_ref().map_or(&[], |taken| stretch(&taken.bytes, arrival.rest))
     }
 
     /// Puts encoded annotations and a URL into the arena: for `Arrival::rest`.

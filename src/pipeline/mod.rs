@@ -22,5 +22,7 @@ pub mod sink;
 pub mod source;
 pub mod start;
 pub mod state;
+pub mod suspect;
 pub mod tap;
+mod trap;
 mod unreadable;

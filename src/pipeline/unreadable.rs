@@ -35,9 +35,11 @@ impl Unreadable<'_> {
     pub(super) fn refuse_whole(&self, reject: Reject, has_sender: bool, report: &mut ChunkReport) {
         let bytes = self.bytes;
         self.count(None, reject, bytes, report);
-        let is_cut = has_sender || bytes.len() > Limits::RECORD_BYTES;
+        // A sender knows what is wrong with what it sent; that this program fails at it, it does not, and cannot mend.
+        let is_sample = has_sender && reject != Reject::Panic;
+        let is_cut = is_sample || bytes.len() > Limits::RECORD_BYTES;
         let kept = bytes.get(..DEAD_LETTER_BYTES_MAX).filter(|_| is_cut).unwrap_or(bytes).to_vec();
-        if has_sender {
+        if is_sample {
             report.unreadable.push((reject, kept)); // The sender knows; it must not be able to fill the disk.
         } else {
             report.dead_letters.push(self.letter(None, reject, kept, bytes.len()));

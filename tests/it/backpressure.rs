@@ -92,6 +92,7 @@ fn run(
         on_commit: Box::new(|_, _| {}),
         refusing: Arc::default(),
         watched: Arc::default(),
+        suspicion: Default::default(),
     };
     (start(fresh(options), outside, None), senders)
 }

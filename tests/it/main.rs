@@ -23,6 +23,7 @@ mod messages;
 mod order;
 mod overload;
 mod page;
+mod poison;
 mod program;
 mod recovery;
 mod reload;

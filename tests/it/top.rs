@@ -198,6 +198,7 @@ fn shards_tell_while_somebody_watches_and_a_watch_ends_by_itself() {
         }),
         refusing: Arc::default(),
         watched: busiest.watched(),
+        suspicion: Default::default(),
         tap: Arc::default(),
     };
     let running = start(Start::new(options, Restored::default(), HashKey::FIXED).unwrap(), outside, None);

@@ -307,4 +307,29 @@ mod tests {
             assert_eq!(place(source), expected);
         }
     }
+
+    proptest::proptest! {
+        /// Whoever may write to the topic may write anything.
+        #[test]
+        fn any_headers_are_read(
+            headers in proptest::collection::vec(
+                ("(dlq\\.(reason|source|source_name|index|at|original_len|format|requeued|requeued_to|version))|.{0,12}",
+                 proptest::option::of(proptest::collection::vec(proptest::prelude::any::<u8>(), 0..24))),
+                0..14,
+            ),
+            source in "[a-z/0-9é]{0,30}",
+        ) {
+            let owned = headers.iter().fold(OwnedHeaders::new(), |owned, (key, value)| {
+                owned.insert(Header { key, value: value.as_deref() })
+            });
+            let said = Said::of(Some(owned.as_borrowed()));
+            let last = headers.iter().rev().find(|(key, _)| key == "dlq.reason").and_then(|(_, value)| value.as_deref());
+            let expected = last.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
+            proptest::prop_assert_eq!(said.reason, expected);
+            let (partition, _) = place(said.source);
+            proptest::prop_assert!(said.source.starts_with(partition));
+            let (partition, position) = place(&source);
+            proptest::prop_assert!(source.starts_with(partition) && (position == 0 || source.ends_with(&position.to_string())));
+        }
+    }
 }

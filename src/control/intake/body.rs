@@ -161,3 +161,86 @@ fn too_large(bytes_max: usize) -> Problem {
     let detail = format!("a body may have {bytes_max} bytes, inflated too: send it in parts");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::Read as _;
+
+    use flate2::Compression;
+    use flate2::read::GzDecoder as Inflater;
+    use flate2::write::GzEncoder;
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::control::intake::admission::IntakeOptions;
+
+    const BYTES_MAX: usize = 4 << 10;
+
+    /// Reads a body that comes in these pieces.
+    fn read_pieces(pieces: &[&[u8]], encoding: Option<&[u8]>) -> Result<Vec<u8>, StatusCode> {
+        let frames: Vec<Result<_, std::io::Error>> =
+            pieces.iter().map(|piece| Ok(http_body::Frame::data(Bytes::copy_from_slice(piece)))).collect();
+        let mut request = Request::new(StreamBody::new(stream::iter(frames)));
+        if let Some(value) = encoding.and_then(|encoding| HeaderValue::from_bytes(encoding).ok()) {
+            request.headers_mut().insert(header::CONTENT_ENCODING, value);
+        }
+        let admission = Admission::new(IntakeOptions::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let read = runtime.block_on(read(request, BYTES_MAX, &admission));
+        read.map(|body| body.bytes.to_vec())
+            .map_err(|problem| axum::response::IntoResponse::into_response(problem).status())
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    proptest! {
+        /// However it is cut into pieces, damaged and encoded: what another reader makes of it, or a refusal with its status.
+        #[test]
+        fn any_body_is_read_within_its_bounds_or_refused(
+            text in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..600),
+                (any::<u8>(), 0..20_000_usize).prop_map(|(byte, len)| vec![byte; len]),
+            ],
+            deflated in any::<bool>(),
+            damage in prop::option::weighted(0.5, (any::<prop::sample::Index>(), any::<u8>())),
+            cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+            piece in 1..700_usize,
+            encoding in prop_oneof![
+                4 => Just(None), 8 => Just(Some(b"gzip".to_vec())), 1 => Just(Some(b" X-GZIP ".to_vec())),
+                1 => prop::collection::vec(any::<u8>(), 0..8).prop_map(Some),
+            ],
+        ) {
+            let mut body = if deflated { gzip(&text) } else { text };
+            if let Some((at, byte)) = damage.filter(|_| !body.is_empty()) {
+                let at = at.index(body.len());
+                body[at] = byte;
+            }
+            if let Some(at) = cut {
+                body.truncate(at.index(body.len() + 1));
+            }
+            let pieces: Vec<&[u8]> = body.chunks(piece).collect();
+            let read = read_pieces(&pieces, encoding.as_deref());
+            let is_gzip = encoding.as_deref().is_some_and(|word| word.trim_ascii().to_ascii_lowercase().ends_with(b"gzip"));
+            match read {
+                Ok(bytes) => {
+                    prop_assert!(bytes.len() <= BYTES_MAX && body.len() <= BYTES_MAX);
+                    if is_gzip {
+                        let mut inflated = Vec::new();
+                        Inflater::new(body.as_slice()).read_to_end(&mut inflated).unwrap();
+                        prop_assert_eq!(bytes, inflated);
+                    } else {
+                        prop_assert_eq!(bytes, body);
+                    }
+                }
+                Err(status) => prop_assert!(matches!(status.as_u16(), 400 | 413 | 415), "{}", status),
+            }
+        }
+    }
+}

@@ -17,6 +17,7 @@ use crate::pipeline::sink::IncidentRecord;
 use crate::pipeline::source::SourceIndex;
 use crate::pipeline::state::BlockWriter;
 use crate::pipeline::state::entry::{IncidentEntry, Kind};
+use crate::pipeline::trap;
 
 /// Bytes of an event without its samples, with room for long names.
 const ROOM_WITHOUT_SAMPLES: usize = 1 << 10;
@@ -87,6 +88,7 @@ impl Correlator {
             self.gone.push(event.incident);
             return None;
         };
+        trap::step(trap::Stage::Correlate, || format!("{:?}", view.labels).into_bytes());
         let kind = match event.kind {
             GroupEventKind::Opened => EventKind::Opened,
             GroupEventKind::Changed => EventKind::Updated,

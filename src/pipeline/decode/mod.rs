@@ -19,7 +19,7 @@ mod parser;
 mod scan;
 mod split;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use decoder::Decoder;
 pub use detail::{Detail, DetailReader};

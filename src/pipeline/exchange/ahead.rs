@@ -12,6 +12,7 @@ use crate::pipeline::decode::{ScannedAlert, Scanner};
 use crate::pipeline::exchange::router::Router;
 use crate::pipeline::identify::{Known, TextHash};
 use crate::pipeline::source::SourceIndex;
+use crate::pipeline::trap;
 
 /// Alerts after which a stretch ends: more than a core can wait for at once, few enough for the first-level cache.
 const STRETCH: usize = 64;
@@ -25,9 +26,14 @@ const KEPT_SIGHTS: usize = 16 << 10;
 /// Records by which fetching is ahead of scanning.
 const FETCHED_AHEAD: usize = 2;
 
+/// No record is in hand.
+pub(super) const NOBODY: usize = usize::MAX;
+
 /// The records of a stretch.
 #[derive(Default)]
 pub(super) struct Ahead {
+    /// Index in the chunk of the record that the decoder turns to, looking ahead or routing: for the moment after a panic.
+    pub(super) hand: usize,
     scanner: Scanner<TextHash>,
     /// Index of its first record in the chunk.
     first: usize,
@@ -72,6 +78,7 @@ impl Ahead {
     pub(super) fn begin(&mut self) {
         self.first = 0;
         self.records.clear();
+        self.hand = NOBODY;
     }
 
     /// Makes sure that record `at` of the chunk is looked at, which all before it are. `records`: those from there on, with
@@ -109,6 +116,8 @@ impl Ahead {
             if self.scanner.alerts().len() >= STRETCH || self.records.len() >= STRETCH {
                 break;
             }
+            self.hand = self.first + self.records.len();
+            trap::step(trap::Stage::Scan, || bytes.unwrap_or_default().to_vec());
             let hash = |labels: &[u8]| guesses.then(|| router.hash(source, labels));
             self.records.push(match bytes.map(|bytes| self.scanner.scan_on(format, bytes, hash)) {
                 Some(Some(alerts)) => Look::Taken(alerts),
@@ -117,8 +126,9 @@ impl Ahead {
             });
         }
         let alerts = self.scanner.alerts();
-        for (look, (_, bytes)) in self.records.iter().zip(records) {
+        for ((at, look), (_, bytes)) in (self.first..).zip(&self.records).zip(records) {
             let (Look::Taken(range), Some(bytes)) = (look, bytes) else { continue };
+            self.hand = at;
             let texts = alerts
                 .get(range.clone())
                 .unwrap_or_default()
@@ -126,6 +136,7 @@ impl Ahead {
                 .map(|alert| alert.known.unwrap_or_else(|| router.hash(source, alert.labels_in(bytes))));
             self.sights.extend(texts.map(|text| Sight { text, known: None }));
         }
+        self.hand = NOBODY;
         // One look does not wait for the one before.
         for sight in &mut self.sights {
             sight.known = router.recall(sight.text);

@@ -13,14 +13,16 @@ use std::sync::Arc;
 use crate::model::alert::{AlertView, Format};
 use crate::model::fingerprint::{GroupHash, HashKey, HashedMap, origin};
 use crate::model::time::Timestamp;
-use crate::pipeline::chunk::{Part, Seq, Step};
+use crate::pipeline::chunk::{Part, Seq, Step, Taken};
 use crate::pipeline::decode::{Decoder, Limits, Reject, ScannedAlert, Scanner};
-use crate::pipeline::exchange::ahead::{Ahead, Seen, Sight};
+use crate::pipeline::exchange::ahead::{Ahead, NOBODY, Seen, Sight};
 use crate::pipeline::exchange::router::{Place, Router};
-use crate::pipeline::options::{Options, RecordTime};
+use crate::pipeline::options::{Options, RecordTime, SourceOptions};
 use crate::pipeline::pressure::novelty::NoveltyBoard;
 use crate::pipeline::source::{Answer, RecordRef, SourceIndex};
+use crate::pipeline::suspect::{InHand, Suspects};
 use crate::pipeline::tap::{Look, RecordLook, Stage, Tap};
+use crate::pipeline::trap;
 use crate::pipeline::unreadable::Unreadable;
 
 pub use work::{Chunk, ChunkReport, Consumed, Mark, Note};
@@ -55,6 +57,8 @@ pub struct Exchange {
     tap: Arc<Tap>,
     /// Who is told what is new.
     novelty: Option<Arc<NoveltyBoard>>,
+    /// `None`: nobody is suspected.
+    suspects: Option<Arc<Suspects>>,
 }
 
 /// The partitions of a batch: who they are, and what was taken from them.
@@ -74,6 +78,7 @@ struct Batch<'a> {
     name: &'a str,
     in_payload: bool,
     look: Option<&'a Look>,
+    suspects: Option<(&'a Suspects, &'a SourceOptions)>,
 }
 
 impl Exchange {
@@ -82,7 +87,7 @@ impl Exchange {
     pub fn new(options: Arc<Options>, key: HashKey, placement: Placement, folds: bool) -> Self {
         let router = Router::new(options.clone(), key, placement, folds);
         let (ahead, scanner, decoder) = (Ahead::default(), Scanner::default(), Decoder::new(Limits::default()));
-        Self { options, ahead, scanner, decoder, router, tap: Arc::default(), novelty: None }
+        Self { options, ahead, scanner, decoder, router, tap: Arc::default(), novelty: None, suspects: None }
     }
 
     /// The same, telling a board which sources and labels bring new label sets.
@@ -98,8 +103,27 @@ impl Exchange {
         Self { tap, ..self }
     }
 
+    /// The same, that passes suspects to the dead letters before they are decoded.
+    #[must_use]
+    pub fn suspecting(self, suspects: Option<Arc<Suspects>>) -> Self {
+        Self { suspects, ..self }
+    }
+
     /// Takes a chunk apart.
     pub fn route(&mut self, mut chunk: Chunk) -> Routed {
+        self.route_chunk(&mut chunk)
+    }
+
+    /// The record of the chunk that was in hand when `route_chunk` panicked.
+    pub(super) fn in_hand<'a>(&'a self, chunk: &'a Chunk) -> Option<InHand<'a>> {
+        let record = chunk.batch.records.get(self.ahead.hand)?;
+        let source = self.options.sources.get(usize::from(chunk.source?.0))?;
+        let partition = chunk.batch.partitions.get(usize::from(record.partition)).map_or("", |name| &**name);
+        Some(InHand::new(source, partition, record, chunk.batch.record_bytes(record)))
+    }
+
+    /// As `route`; what the parts need is taken out of the chunk at the end, so that it is whole if this panics.
+    pub(super) fn route_chunk(&mut self, chunk: &mut Chunk) -> Routed {
         let (n_shards, n_records) = (self.options.shards, chunk.batch.records.len());
         let fallbacks_before = self.decoder.fallbacks();
         let mut parts = self.router.begin(n_shards, n_records, chunk.wall);
@@ -123,7 +147,9 @@ impl Exchange {
         let name = source_options.map_or("", |source| source.name.as_str());
         let in_payload = source_options.is_some_and(|source| source.time == RecordTime::Payload);
         let look = self.tap.look(&[Stage::Record, Stage::Decode], chunk.wall);
-        let batch = Batch { chunk: &chunk, source, name, in_payload, look: look.as_ref() };
+        let suspects = self.suspects.clone();
+        let suspects = suspects.as_deref().zip(source_options);
+        let batch = Batch { chunk: &*chunk, source, name, in_payload, look: look.as_ref(), suspects };
         let lane = |partition: &Arc<str>| Lane { origin: origin(name, partition), ..Lane::default() };
         let mut lanes: Vec<Lane> = chunk.batch.partitions.iter().map(lane).collect();
         self.ahead.begin();
@@ -138,11 +164,13 @@ impl Exchange {
             let lane = lanes.get_mut(usize::from(record.partition));
             let origin = lane.map_or(0, |lane| lane.take(record));
             let place = batch.place(record, number, origin);
+            self.ahead.hand = at;
             let answer = self.route_record(&batch, at, &place, has_sender, &mut parts, &mut steps, &mut report);
             if let Some((_, reply)) = replies.next_if(|(index, _)| *index == at) {
                 report.replies.push((reply, answer));
             }
         }
+        self.ahead.hand = NOBODY;
         steps.extend(planned);
         let taken = chunk.batch.partitions.iter().zip(lanes).filter(|(_, lane)| lane.records > 0);
         report.positions = taken
@@ -157,7 +185,13 @@ impl Exchange {
         if let Some(board) = &self.novelty {
             self.router.tell_novelty(board, chunk.wall, chunk.mark.is_some());
         }
-        Router::finish(&mut parts, steps, std::mem::take(&mut chunk.batch.bytes));
+        let taken = Taken {
+            bytes: std::mem::take(&mut chunk.batch.bytes),
+            records: std::mem::take(&mut chunk.batch.records),
+            partitions: std::mem::take(&mut chunk.batch.partitions),
+            first_record: chunk.first_record,
+        };
+        Router::finish(&mut parts, steps, taken);
         Routed { parts, report }
     }
 
@@ -180,6 +214,10 @@ impl Exchange {
             return Answer::Durable { accepted: 0, rejected: Vec::new() };
         };
         let bytes = batch.chunk.batch.record_bytes(record);
+        if batch.is_suspect(record) {
+            return batch.refuse_suspect(record, has_sender, report);
+        }
+        trap::step(trap::Stage::Decode, || bytes.to_vec());
         let max_bytes = if has_sender { Limits::BODY_BYTES } else { Limits::RECORD_BYTES };
         let Self { ahead, scanner, router, .. } = self;
         let seen = if bytes.len() <= max_bytes { ahead.seen(at) } else { Seen::Other };
@@ -302,8 +340,10 @@ impl<'a> Batch<'a> {
     fn scannable(&self, at: usize) -> impl Iterator<Item = (Format, Option<&[u8]>)> + Clone {
         let records = self.chunk.batch.records.get(at..).unwrap_or_default();
         records.iter().map(|record| {
-            let may_scan =
-                self.look.is_none() && record.len <= Limits::BODY_BYTES && record.start <= u32::MAX as usize / 2;
+            let may_scan = self.look.is_none()
+                && record.len <= Limits::BODY_BYTES
+                && record.start <= u32::MAX as usize / 2
+                && !self.is_suspect(record);
             (record.format, may_scan.then(|| self.chunk.batch.record_bytes(record)))
         })
     }
@@ -321,9 +361,33 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// The name of the partition that a record is from.
+    fn partition(&self, record: &RecordRef) -> &str {
+        self.chunk.batch.partitions.get(usize::from(record.partition)).map_or("", |name| &**name)
+    }
+
+    /// Whether the record is to be passed to the dead letters before anybody looks at it.
+    #[inline]
+    fn is_suspect(&self, record: &RecordRef) -> bool {
+        self.suspects.is_some_and(|(suspects, source)| {
+            let bytes = self.chunk.batch.record_bytes(record);
+            suspects.accuse(&InHand::new(source, self.partition(record), record, bytes))
+        })
+    }
+
+    #[inline(never)]
+    fn refuse_suspect(&self, record: &RecordRef, has_sender: bool, report: &mut ChunkReport) -> Answer {
+        report.received += 1;
+        let unreadable = self.unreadable(record);
+        if let Some(look) = &unreadable.look {
+            look.show_record();
+        }
+        unreadable.refuse_whole(Reject::Panic, has_sender, report);
+        Answer::Unreadable(Reject::Panic)
+    }
+
     fn unreadable<'b>(&'b self, record: &'b RecordRef) -> Unreadable<'b> {
-        let (source, batch) = (self.name, &self.chunk.batch);
-        let partition = batch.partitions.get(usize::from(record.partition)).map_or("", |name| &**name);
+        let (source, partition, batch) = (self.name, self.partition(record), &self.chunk.batch);
         let bytes = batch.record_bytes(record);
         let look = self.look.map(|look| RecordLook { look, source, partition, record, bytes });
         let at = if record.time == Timestamp::MIN { self.chunk.wall } else { record.time };

@@ -9,7 +9,7 @@ use crate::model::alert::{AlertView, Status};
 use crate::model::fingerprint::{Fingerprint, HashKey};
 use crate::model::labels;
 use crate::model::time::Timestamp;
-use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, Seq, Step, StepKind, Stretch};
+use crate::pipeline::chunk::{Arrival, ENDS_BY_DEFAULT, Part, Seq, Step, StepKind, Stretch, Taken};
 use crate::pipeline::decode::{LabelReader, Limits, Reject, ScannedAlert};
 use crate::pipeline::exchange::ahead::Sight;
 use crate::pipeline::exchange::{ChunkReport, Placement, shard_of};
@@ -17,7 +17,6 @@ use crate::pipeline::identify::{Form, Identifier, Known, TextHash};
 use crate::pipeline::options::Options;
 use crate::pipeline::pressure::novelty::NoveltyBoard;
 use crate::pipeline::source::SourceIndex;
-use crate::pipeline::source::buffer::Buffer;
 
 /// Places of the fold table, a power of two; what does not find one is not folded.
 const FOLD_PLACES: usize = 1 << 10;
@@ -87,13 +86,11 @@ impl Router {
         (0..n_shards).map(part).collect()
     }
 
-    /// Ends the parts: all have the steps of the chunk, and its bytes if they refer to them.
-    pub(super) fn finish(parts: &mut [Part], steps: Vec<Step>, bytes: Buffer) {
-        let raw = Arc::new(bytes);
-        for part in &mut *parts {
-            if part.arrivals.iter().any(|arrival| arrival.is_raw) {
-                part.raw = Some(raw.clone());
-            }
+    /// Ends the parts: all have the steps of the chunk, and those with alerts its records.
+    pub(super) fn finish(parts: &mut [Part], steps: Vec<Step>, taken: Taken) {
+        let taken = Arc::new(taken);
+        for part in parts.iter_mut().filter(|part| !part.arrivals.is_empty()) {
+            part.taken = Some(taken.clone());
         }
         if let Some((last, others)) = parts.split_last_mut() {
             others.iter_mut().for_each(|part| part.steps.clone_from(&steps));

@@ -87,3 +87,37 @@ impl KnownTexts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use xxhash_rust::xxh3::xxh3_128;
+
+    use super::*;
+
+    /// Texts that all fall onto one place in 256 of a table without a secret.
+    fn crafted(n: usize) -> Vec<String> {
+        let texts = (0_u64..).map(|number| format!(r#"{{"a":"{number}"}}"#));
+        texts.filter(|text| xxh3_128(text.as_bytes()) & 0xff == 7).take(n).collect()
+    }
+
+    /// Hash flooding: who knows the hash but not the secret cannot crowd the table, for the secret is drawn per process.
+    #[test]
+    fn a_hundred_thousand_texts_made_to_collide_spread_as_any_others_do() {
+        const N: usize = 100_000;
+        let texts = crafted(N);
+        let pairs = |hash: &dyn Fn(&str) -> u128| {
+            texts.iter().map(|text| hash(text) as usize % PAIRS).collect::<BTreeSet<_>>().len()
+        };
+        assert!(pairs(&|text| xxh3_128(text.as_bytes())) <= PAIRS / 256, "they are made for this");
+        let (one, other) = (KnownTexts::new(), KnownTexts::new());
+        assert_ne!(one.secret, other.secret);
+        // What throwing so many balls into so many boxes at random leaves empty: a share of 1/e^(N / PAIRS).
+        let expected = PAIRS as f64 * (1.0 - (-(N as f64) / PAIRS as f64).exp());
+        for table in [one, other] {
+            let found = pairs(&|text| table.hash(SourceIndex(0), Form::Json, text.as_bytes()).0) as f64;
+            assert!((found / expected - 1.0).abs() < 0.02, "{found} pairs, {expected} expected");
+        }
+    }
+}

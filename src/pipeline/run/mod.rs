@@ -31,6 +31,7 @@ use crate::pipeline::shard::Tally;
 use crate::pipeline::sink::{CommitError, Epoch, EpochSink};
 use crate::pipeline::source::SourceEvent;
 use crate::pipeline::start::Start;
+use crate::pipeline::suspect::Suspicion;
 use crate::pipeline::tap::Tap;
 
 /// Chunks that may wait for a decoder, per decoder.
@@ -205,6 +206,8 @@ pub struct Outside {
     pub watched: Arc<AtomicBool>,
     /// Which sources are held back, and whether batches shall be small.
     pub valves: Arc<Valves>,
+    /// Records that made the program panic before, and who is told of another.
+    pub suspicion: Suspicion,
 }
 
 /// A running engine.
@@ -215,6 +218,7 @@ pub struct Running {
     commit: JoinHandle<Result<Committing, RunError>>,
     clock: Arc<dyn Clock>,
     watched: Arc<AtomicBool>,
+    suspicion: Suspicion,
     ended: Receiver<()>,
 }
 
@@ -222,24 +226,16 @@ pub struct Running {
 #[must_use]
 pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Running {
     let options = start.options.clone();
-    let (n_decoders, n_shards) = (options.decoders.max(1), options.shards.max(1));
-    let Outside { inputs, mut sink, clock, on_commit, refusing, tap, watched, valves } = outside;
-    let shared = Arc::new(Shared {
-        wants_sweep: AtomicBool::new(start.builder.wants_sweep()),
-        has_deadlines: AtomicBool::new(start.shards.iter().any(|shard| shard.tally().has_deadlines)),
-        clocks: start.clocks.iter().map(|clock| AtomicI64::new(clock.0)).collect(),
-        beats: (0..2 + n_shards).map(|_| AtomicU64::new(0)).collect(),
-        chunk_capacity: n_decoders * CHUNKS_PER_DECODER,
-        tap: tap.clone(),
-        tally: Mutex::new(start.summary().tally),
-        ..Shared::default()
-    });
+    let n_decoders = options.decoders.max(1);
+    let Outside { inputs, mut sink, clock, on_commit, refusing, tap, watched, valves, suspicion } = outside;
+    let shared = Arc::new(shared_of(&start, n_decoders, &tap));
     let beating = shared.clone();
     sink.on_retry(Arc::new(move || beating.beat(COMMIT_BEAT)));
     let (to_decoders, chunks) = bounded(shared.chunk_capacity);
     let (to_commit, reports) = bounded(REPORTS);
     let (wake, woken) = bounded(1);
     let (running, ended) = bounded::<()>(0);
+    let ending = || Ending { shared: shared.clone(), _running: running.clone() };
     let mut workers = Vec::new();
     let mut to_shards = Vec::new();
     let mut outputs = Vec::new();
@@ -248,20 +244,23 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         let (to_output, output) = bounded(1);
         to_shards.push(to_shard);
         outputs.push(output);
+        let ending = ending();
         let (options, shared, watched) = (options.clone(), shared.clone(), watched.clone());
-        let worker = work::ShardWorker { index, options, shard, parts, output: to_output, shared, watched };
-        workers.push(spawn(format!("shard-{index}"), running.clone(), move || worker.run()));
+        let suspicion = suspicion.clone();
+        let worker = work::ShardWorker { index, options, shard, parts, output: to_output, shared, watched, suspicion };
+        workers.push(spawn(format!("shard-{index}"), ending, move || worker.run()));
     }
     for index in 0..n_decoders {
         let exchange =
             crate::pipeline::exchange::Exchange::new(options.clone(), start.key, start.placement.clone(), true);
         let worker = work::DecodeWorker {
-            exchange: exchange.tapped(tap.clone()).telling(shared.novelty.clone()),
+            exchange: exchange.tapped(tap.clone()).telling(shared.novelty.clone()).suspecting(suspicion.known()),
             chunks: chunks.clone(),
             to_shards: to_shards.clone(),
             reports: to_commit.clone(),
+            suspicion: suspicion.clone(),
         };
-        workers.push(spawn(format!("decode-{index}"), running.clone(), move || worker.run()));
+        workers.push(spawn(format!("decode-{index}"), ending(), move || worker.run()));
     }
     drop((chunks, to_shards, to_commit));
     let committer = commit::Committer {
@@ -275,7 +274,7 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         wake,
         bytes: 0,
     };
-    let commit = spawn("commit".to_owned(), running.clone(), move || committer.run());
+    let commit = spawn("commit".to_owned(), ending(), move || committer.run());
     let fresh = || Sequencer::new(&options, &start.positions, &start.clocks, start.next_record).under(start.pressure);
     let mut sequencer = sequencer.unwrap_or_else(fresh);
     sequencer.restart(&options, refusing, valves.clone());
@@ -289,8 +288,22 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         options: options.epoch.clone(),
         valves,
     };
-    let sequencer = spawn("sequencer".to_owned(), running, move || runner.run());
-    Running { shared, sequencer, workers, commit, clock, watched, ended }
+    let sequencer = spawn("sequencer".to_owned(), ending(), move || runner.run());
+    Running { shared, sequencer, workers, commit, clock, watched, suspicion, ended }
+}
+
+/// What the threads of a run will tell each other, as it stands before the first has started.
+fn shared_of(start: &Start, n_decoders: usize, tap: &Arc<Tap>) -> Shared {
+    Shared {
+        wants_sweep: AtomicBool::new(start.builder.wants_sweep()),
+        has_deadlines: AtomicBool::new(start.shards.iter().any(|shard| shard.tally().has_deadlines)),
+        clocks: start.clocks.iter().map(|clock| AtomicI64::new(clock.0)).collect(),
+        beats: (0..2 + start.shards.len()).map(|_| AtomicU64::new(0)).collect(),
+        chunk_capacity: n_decoders * CHUNKS_PER_DECODER,
+        tap: tap.clone(),
+        tally: Mutex::new(start.summary().tally),
+        ..Shared::default()
+    }
 }
 
 const SEQUENCER_BEAT: usize = 0;
@@ -298,14 +311,26 @@ const SEQUENCER_BEAT: usize = 0;
 pub const COMMIT_BEAT: usize = 1;
 const FIRST_SHARD_BEAT: usize = 2;
 
-/// A named thread; `running` is dropped when it ends, however it ends.
-fn spawn<T: Send + 'static>(
-    name: String,
-    running: Sender<()>,
-    body: impl FnOnce() -> T + Send + 'static,
-) -> JoinHandle<T> {
+/// What a thread leaves behind, however it ends: a panic stops the run, and when all have ended `Running::ended` closes.
+struct Ending {
+    shared: Arc<Shared>,
+    _running: Sender<()>,
+}
+
+impl Drop for Ending {
+    /// One decoder of several that is gone would not hang up on anybody: the others would go on behind the chunk that is
+    /// missing, which is never committed.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A named thread; `ending` is dropped when it ends.
+fn spawn<T: Send + 'static>(name: String, ending: Ending, body: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     let thread = std::thread::Builder::new().name(name).spawn(move || {
-        let _running = running;
+        let _ending = ending;
         body()
     });
     thread.expect("the process may start threads: it is only starting")
@@ -359,7 +384,13 @@ impl Running {
         let (sink, on_commit) = committed.map_err(|_| panicked())??;
         let (sequencer, inputs) = sequenced.map_err(|_| panicked())??;
         let (refusing, valves) = (sequencer.refusing.clone(), sequencer.valves.clone());
-        let (tap, watched) = (self.shared.tap.clone(), self.watched);
-        Ok((sequencer, Outside { inputs, sink, clock: self.clock, on_commit, refusing, tap, watched, valves }))
+        let (tap, watched, suspicion) = (self.shared.tap.clone(), self.watched, self.suspicion);
+        Ok((
+            sequencer,
+            Outside { inputs, sink, clock: self.clock, on_commit, refusing, tap, watched, valves, suspicion },
+        ))
     }
 }
+
+#[cfg(all(test, debug_assertions))]
+mod tests;

@@ -1,6 +1,10 @@
 //! Decoder and shard threads: take, do, pass on, until the input hangs up.
+//!
+//! A panic is caught only to note the record that was in hand (`suspect`), and goes on: it ends the thread and with it the run.
+//! Nothing is looked at after it but the index of that record and bytes that only change at the end of the work.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +17,7 @@ use crate::pipeline::options::Options;
 use crate::pipeline::run::{FIRST_SHARD_BEAT, Shared};
 use crate::pipeline::shard::Shard;
 use crate::pipeline::shard::event::Out;
+use crate::pipeline::suspect::Suspicion;
 use crate::pipeline::tap::{Stage, show_fates};
 
 /// A shard's part with the number of its chunk.
@@ -27,12 +32,17 @@ pub(super) struct DecodeWorker {
     pub(super) chunks: Receiver<Chunk>,
     pub(super) to_shards: Vec<Sender<NumberedPart>>,
     pub(super) reports: Sender<ChunkReport>,
+    pub(super) suspicion: Suspicion,
 }
 
 impl DecodeWorker {
     pub(super) fn run(mut self) {
-        for chunk in &self.chunks {
-            let routed = self.exchange.route(chunk);
+        for mut chunk in &self.chunks {
+            let routed = catch_unwind(AssertUnwindSafe(|| self.exchange.route_chunk(&mut chunk)));
+            let routed = routed.unwrap_or_else(|panic| {
+                self.suspicion.note(self.exchange.in_hand(&chunk), &*panic);
+                resume_unwind(panic)
+            });
             let (number, mark) = (routed.report.number, routed.report.mark);
             for (shard, part) in self.to_shards.iter().zip(routed.parts) {
                 if shard.send(NumberedPart { number, part, mark }).is_err() {
@@ -56,6 +66,7 @@ pub(super) struct ShardWorker {
     pub(super) shared: Arc<Shared>,
     /// Whether somebody watches the busiest groups.
     pub(super) watched: Arc<AtomicBool>,
+    pub(super) suspicion: Suspicion,
 }
 
 impl ShardWorker {
@@ -70,7 +81,11 @@ impl ShardWorker {
             while let Some(NumberedPart { part, mark, .. }) = early.remove(&next) {
                 next += 1;
                 let (events, state) = (out.events.len(), self.shard.unsaved_bytes());
-                self.apply(&part, &mut out);
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.apply(&part, &mut out))) {
+                    let in_hand = self.shard.in_hand().and_then(|at| part.in_hand(at, &self.options.sources));
+                    self.suspicion.note(in_hand, &*panic);
+                    resume_unwind(panic);
+                }
                 self.shared.pending_events.fetch_add((out.events.len() - events) as u64, Ordering::Relaxed);
                 self.shared.pending_state.fetch_add(self.shard.unsaved_bytes() - state, Ordering::Relaxed);
                 self.shared.beat(FIRST_SHARD_BEAT + self.index);

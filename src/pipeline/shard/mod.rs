@@ -36,6 +36,7 @@ use crate::pipeline::options::{Options, SourceOptions, WindowRule};
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::pressure::Pressure;
 use crate::pipeline::source::SourceIndex;
+use crate::pipeline::trap;
 
 use arena::Arena;
 use clocks::{Clocks, Feed};
@@ -63,6 +64,8 @@ const MEMBER_BYTES: u64 = 100;
 /// A group without its samples: itself, its names and labels (three labels in one node of a map), its places in both indexes,
 /// its revision at level 2.
 const GROUP_BYTES: u64 = size_of::<Group>() as u64 + 1_000;
+/// No alert is in hand.
+const NOBODY: u32 = u32::MAX;
 
 /// What the state sweep and the next epoch need to know of changes.
 #[derive(Debug, Default)]
@@ -109,6 +112,8 @@ pub struct Shard {
     pressure: Pressure,
     /// Sources of which an alert was folded away since they were to be.
     overflowing: Vec<SourceIndex>,
+    /// Index in its part of the alert that `apply` turns to: for the moment after a panic.
+    hand: u32,
 }
 
 /// Sizes, for metrics.
@@ -173,25 +178,37 @@ impl Shard {
             superseded: Vec::new(),
             pressure: Pressure::default(),
             overflowing: Vec::new(),
+            hand: NOBODY,
         }
     }
 
     /// Takes its part of the next chunk. Parts must come in the order of their chunks.
     pub fn apply(&mut self, part: &Part, out: &mut Out) {
         let mut steps = part.steps.as_slice();
+        let mut at = 0;
         for run in part.arrivals.chunks(RUN) {
             let slots = self.look_ahead(run);
             for (arrival, slot) in run.iter().zip(slots) {
                 let n_before = steps.iter().take_while(|step| step.seq <= arrival.seq).count();
                 if n_before > 0 {
+                    self.hand = NOBODY; // What a timer does is no fault of the alert that comes after it.
                     let (before, after) = steps.split_at(n_before);
                     self.take_steps(before, out);
                     steps = after;
                 }
+                self.hand = at;
+                at += 1;
+                trap::step(trap::Stage::Shard, || part.bytes_in_hand(arrival));
                 self.arrive(part, arrival, slot, out);
             }
+            self.hand = NOBODY;
         }
         self.take_steps(steps, out);
+    }
+
+    /// Index of the alert that was in hand when `apply` panicked.
+    pub(super) fn in_hand(&self) -> Option<usize> {
+        (self.hand != NOBODY).then_some(self.hand as usize)
     }
 
     /// Clocks that move in one step of the sequence move together, and only then fires what is due: in the order of the

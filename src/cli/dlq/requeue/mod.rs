@@ -166,7 +166,10 @@ fn prepare(letter: &Letter, args: &RequeueArgs, config: &Config) -> Result<(Way,
     }
     let way = Way::of(letter, args.format, config)?;
     let read_as = letter.format.unwrap_or(way.format());
-    let body = body::of(&letter.bytes, letter.element.is_some(), read_as, way.format());
+    let mut body = body::of(&letter.bytes, letter.element.is_some(), read_as, way.format());
+    if letter.reason == Reject::Panic.name() {
+        body = body::unsuspected(body);
+    }
     match body::judge(&body, way.format(), way.bytes_max()) {
         Some(reject) if !args.anyway => Err(format!(
             "it still cannot be read as {}: {} ({}); with --anyway it goes in all the same, to be rejected again",

@@ -59,6 +59,16 @@ fn check(letter: &Letter, words: &[&str], expected: Result<Way, &str>) {
 const GOOD: &str = r#"{"labels":{"a":"1"}}"#;
 
 #[test]
+fn a_letter_of_a_panic_goes_in_as_no_suspect() {
+    let args = Line::try_parse_from(["requeue", "7"]).unwrap().requeue;
+    for (reason, sent) in [("panic", format!("{GOOD}\n")), ("no_labels", GOOD.to_owned())] {
+        let letter = Letter { reason: reason.to_owned(), ..letter("http", "", GOOD) };
+        let (_, body) = prepare(&letter, &args, &config(CONFIG)).unwrap();
+        assert_eq!(String::from_utf8(body).unwrap(), sent, "{reason}");
+    }
+}
+
+#[test]
 fn each_letter_goes_back_the_way_it_came() {
     check(&letter("http", "", GOOD), &[], Ok(Way::Door(Format::Native)));
     let v2 = ["--format", "alertmanager_v2"];

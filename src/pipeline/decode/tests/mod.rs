@@ -1,12 +1,14 @@
-//! Tests of the room: `formats` (what is read), `rejects` (what is not, and why), `syntax` (JSON itself), `model`
-//! (against a naive decoder), `differential` (the scanner against the general parser). Every record of every test also goes
+//! Tests of the room: `formats` (what is read), `rejects` (what is not, and why), `syntax` (JSON itself), `rfc8259`
+//! (every rule of its grammar, over `corpus`), `model` (against a naive decoder), `differential` (the scanner against the general parser). Every record of every test also goes
 //! through the scanner, which must take it as the general parser does or not at all.
 #![allow(clippy::unwrap_used)]
 
+pub(crate) mod corpus;
 mod differential;
 mod formats;
 mod model;
 mod rejects;
+mod rfc8259;
 mod syntax;
 
 use crate::model::alert::{AlertView, Format, Status};

@@ -195,6 +195,17 @@ mod tests {
         assert_eq!(OWNER_KEY.parse::<StateKey>(), Err(()));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_key_is_read(epoch: u64, index: u32, text in "\\PC{0,12}|[0-9/+-]{0,24}") {
+            let key = StateKey { epoch, index };
+            proptest::prop_assert_eq!(key.to_string().parse(), Ok(key));
+            if let Ok(key) = text.parse::<StateKey>() {
+                proptest::prop_assert_eq!(key.to_string().parse(), Ok(key));
+            }
+        }
+    }
+
     #[test]
     fn a_group_stays_in_its_partition() {
         assert_eq!(partition_of(GroupHash(17), 6), 5);
