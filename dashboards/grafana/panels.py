@@ -176,7 +176,7 @@ DASHBOARDS = [
                 },
                 {
                     "title": "Sources held back", "unit": "none", "runbook": "TidegateSourcePaused",
-                    "description": "1 while a source is read for one second in six only, because memory is short.",
+                    "description": "1 while a source is read for a sixth of the time only, because memory is short.",
                     "queries": [("tidegate_source_paused{@}", f"{WHO}: {{{{source}}}}")],
                 },
                 {

@@ -34,8 +34,11 @@ const ROOMY: Duration = Duration::from_millis(100);
 const TIGHT: Duration = Duration::from_millis(20);
 
 /// A source that is held back reads for the second of these two after each of the first. Were it never read, a state that is as
-/// large as it has to be would stop it for ever: its clock would stand, no window would end, no resolve would come in.
-const BREATH: (Millis, Millis) = (Millis::seconds(5), Millis::seconds(1));
+/// large as it has to be would stop it for ever: its clock would stand, no window would end, no resolve would come in. Short
+/// ones: with 5 s and 1 s, what the clocks had missed fell due at once, and its incident events took a tenth of the budget.
+const BREATH: (Millis, Millis) = (Millis::seconds(1), Millis(200));
+/// The breath while the whole budget is used: what is critical comes in, and little of it.
+const SHORT_BREATH: Millis = Millis(40);
 
 /// The log names the same label of the same source this often at most.
 const NAME_AGAIN: Millis = Millis::minutes(10);
@@ -149,7 +152,7 @@ impl PressureKeeper {
             self.tell_level(before, level, &load);
         }
         shared.press(&Pressure { level, offender: self.offender.clone() });
-        self.hold_back(level, now);
+        self.hold_back(level, load.bytes >= self.budget, now);
     }
 
     /// Chooses who is to blame, once per time of trouble; the label may become known later.
@@ -174,7 +177,7 @@ impl PressureKeeper {
     }
 
     /// Shuts the valves of those that shall wait, but for a breath now and then.
-    fn hold_back(&mut self, level: Level, now: Timestamp) {
+    fn hold_back(&mut self, level: Level, is_used_up: bool, now: Timestamp) {
         self.valves.make_small(level >= Level::SmallBatches);
         let all = (0..self.source_names.len().min(64)).fold(0, |bits, at| bits | Valves::bit(SourceIndex(at as u8)));
         let held = match level {
@@ -186,7 +189,8 @@ impl PressureKeeper {
         if held == 0 {
             self.held_since = None;
         }
-        self.valves.set(if breathes(now - since) { 0 } else { held });
+        let breath = if is_used_up { SHORT_BREATH } else { BREATH.1 };
+        self.valves.set(if breathes(now - since, breath) { 0 } else { held });
         for (at, name) in self.source_names.iter().enumerate() {
             let is_held = held & Valves::bit(SourceIndex(at as u8)) != 0;
             self.metrics.set(Metric::SourcePaused, &[name], if is_held { 1.0 } else { 0.0 });
@@ -277,8 +281,9 @@ fn culprit(brought: &Brought, limit: u64) -> Option<Arc<str>> {
 }
 
 /// Whether one that is held back for this long may read just now.
-fn breathes(held: Millis) -> bool {
-    held.0.rem_euclid(BREATH.0.0 + BREATH.1.0) >= BREATH.0.0
+fn breathes(held: Millis, breath: Millis) -> bool {
+    let into = held.0.rem_euclid(BREATH.0.0 + BREATH.1.0) - BREATH.0.0;
+    (0..breath.0).contains(&into)
 }
 
 /// What memory is used for, bytes, in the order of the metric's components.

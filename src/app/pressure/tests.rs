@@ -50,20 +50,24 @@ fn who_is_held_back_reads_for_a_breath_now_and_then() {
     keeper.heaviest = Some(SourceIndex(2));
     let shut = |keeper: &PressureKeeper| [0, 1, 2, 3].map(|at| keeper.valves.is_shut(SourceIndex(at)));
     let at = |ms: i64| Timestamp(1_000_000 + ms);
-    for (ms, level, expected) in [
-        (0, Level::SmallBatches, [false; 4]),
-        (100, Level::PauseHeaviest, [false, false, true, false]),
-        (5_000, Level::Fold, [false, false, true, false]),
-        (5_100, Level::Fold, [false; 4]),
-        (6_000, Level::Evict, [false; 4]),
-        (6_100, Level::Evict, [false, false, true, false]),
-        (7_000, Level::PauseAll, [true, true, true, false]),
-        (11_100, Level::PauseAll, [false; 4]),
-        (12_100, Level::PauseAll, [true, true, true, false]),
-        (12_200, Level::SmallBatches, [false; 4]),
-        (99_000, Level::PauseHeaviest, [false, false, true, false]),
+    let (open, last, all) = ([false; 4], [false, false, true, false], [true, true, true, false]);
+    for (ms, level, is_used_up, expected) in [
+        (0, Level::SmallBatches, false, open),
+        (100, Level::PauseHeaviest, false, last),
+        (1_000, Level::Fold, false, last),
+        (1_100, Level::Fold, false, open),
+        (1_299, Level::Evict, false, open),
+        (1_300, Level::Evict, false, last),
+        (1_400, Level::PauseAll, false, all),
+        (2_300, Level::PauseAll, false, open),
+        (2_330, Level::PauseAll, true, open),
+        (2_350, Level::PauseAll, true, all),
+        (2_400, Level::PauseAll, false, open),
+        (2_600, Level::PauseAll, false, all),
+        (2_700, Level::SmallBatches, false, open),
+        (9_000, Level::PauseHeaviest, false, last),
     ] {
-        keeper.hold_back(level, at(ms));
+        keeper.hold_back(level, is_used_up, at(ms));
         assert_eq!(shut(&keeper), expected, "{ms} {level:?}");
     }
     assert!(shown(&keeper, "tidegate_source_paused{source=\"c\"} 1"));

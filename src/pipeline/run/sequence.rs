@@ -23,6 +23,10 @@ const EVENT_BYTES: u64 = 4 << 10;
 /// While other sources flood, epochs that end because a sender waits are at least this long: a hundred commits a second are
 /// nothing to a store, and no sender notices.
 const CROWDED: Millis = Millis(10);
+/// For so long after a request beside a flood another is expected, and epochs stay small.
+const CROWDED_FOR: Millis = Millis::seconds(1);
+/// By how much: some three epochs are on their way to a store that is slower than the flood, and a sender waits for them all.
+const CROWDED_PART: u64 = 8;
 /// What a record costs beside its bytes, as bytes: reading 100 of them takes as long as the rest.
 const RECORD_COST: u64 = 100;
 
@@ -60,12 +64,15 @@ struct Gathering {
     since: Option<Timestamp>,
     last_mark: Timestamp,
     last_tick: Timestamp,
+    /// Until when somebody who waits for answers is thought to send beside a flood.
+    crowded_until: Timestamp,
 }
 
 impl SequenceRunner {
     pub(super) fn run(mut self) -> Result<Sequenced, SourceFailed> {
         let now = self.clock.now();
-        let mut gathering = Gathering { last_mark: now, last_tick: now, ..Gathering::default() };
+        let never = Timestamp::MIN;
+        let mut gathering = Gathering { last_mark: now, last_tick: now, crowded_until: never, ..Gathering::default() };
         let chunk = self.sequencer.begin(now);
         let mut alive = self.send(chunk);
         let (mut turn, mut pressed) = (FairTurns::new(self.inputs.len()), 0);
@@ -175,6 +182,10 @@ impl SequenceRunner {
         if let SourceEvent::Records(batch) = &event {
             gathering.records += batch.records.len() as u64;
             gathering.waiting |= if batch.replies.is_empty() { 0 } else { waiting_bit(usize::from(source.0)) };
+            let mut others = self.inputs.iter().enumerate().filter(|(at, _)| *at != usize::from(source.0));
+            if !batch.replies.is_empty() && others.any(|(_, input)| !input.is_empty()) {
+                gathering.crowded_until = now + CROWDED_FOR;
+            }
             self.shared.bytes_on_the_way.fetch_add(batch.bytes.len() as i64, Ordering::Relaxed);
         }
         let chunk = self.sequencer.take(source, event, now)?;
@@ -197,8 +208,10 @@ impl SequenceRunner {
         let nothing_ready = || self.inputs.iter().all(Receiver::is_empty);
         // What comes after a silence need not wait for company: there is still but one epoch in that time.
         let may_end = self.has_passed(gathering.last_mark, now);
-        gathering.records >= self.valves.bound(self.options.max_records)
-            || events.saturating_mul(EVENT_BYTES).saturating_add(state) >= self.valves.bound(self.options.max_output_bytes)
+        let part = if now < gathering.crowded_until { CROWDED_PART } else { 1 };
+        let bound = |usual: u64| self.valves.bound(usual) / part;
+        gathering.records >= bound(self.options.max_records).max(1)
+            || events.saturating_mul(EVENT_BYTES).saturating_add(state) >= bound(self.options.max_output_bytes)
             || clock_is_old
             // While the epoch before is on its way, a closed one could only queue behind it: a backlog would come in small
             // pieces, as many as the store takes commits.
@@ -223,9 +236,9 @@ impl SequenceRunner {
         // What shards add from now on counts for the next epoch, although some of it is of chunks before the mark.
         self.shared.pending_events.store(0, Ordering::Relaxed);
         self.shared.pending_state.store(0, Ordering::Relaxed);
-        let ticked = gathering.last_tick;
+        let (ticked, crowded_until) = (gathering.last_tick, gathering.crowded_until);
         crash::at(Place::EpochEnded);
-        *gathering = Gathering { last_mark: now, last_tick: ticked, ..Gathering::default() };
+        *gathering = Gathering { last_mark: now, last_tick: ticked, crowded_until, ..Gathering::default() };
         match last {
             Some(chunk) if now - ticked < TICK => self.send(Chunk { mark: Some(mark), ..chunk }),
             last => {

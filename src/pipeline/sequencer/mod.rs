@@ -18,8 +18,9 @@ use crate::pipeline::pressure::valves::Valves;
 use crate::pipeline::sequencer::reading::{Reading, read_times};
 use crate::pipeline::source::{Batch, PartitionName, Position, SourceEvent, SourceIndex};
 
-/// How long the clock of a source that may be read again waits for its records: the source looks ten times a second.
-const RESUME_GRACE: Millis = Millis::seconds(1);
+/// How long the clock of a source that may be read again waits for its records: several times as long as the source waits
+/// between two looks at its valve.
+const RESUME_GRACE: Millis = Millis(100);
 
 /// What stops the daemon from inside a source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -44,8 +44,8 @@ fn the_clock_of_a_source_that_is_held_back_stands_until_it_had_time_to_speak() {
     // A lossy one says by itself for how long it refused.
     assert_eq!(moved(&mut sequencer, 10_000), [(1, 10_000)]);
     valves.set(0);
-    assert_eq!(moved(&mut sequencer, 10_900), [(1, 10_900)], "it may have records from before");
-    assert_eq!(moved(&mut sequencer, 11_000), [(0, 11_000), (1, 11_000)]);
+    assert_eq!(moved(&mut sequencer, 10_050), [(1, 10_050)], "it may have records from before");
+    assert_eq!(moved(&mut sequencer, 10_100), [(0, 10_100), (1, 10_100)]);
 }
 
 #[test]

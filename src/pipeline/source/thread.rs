@@ -14,6 +14,9 @@ use crate::pipeline::source::{SourceEvent, SourceIndex};
 /// How often a source that is blocked by back-pressure looks whether it should stop.
 const STOP_CHECK: Duration = Duration::from_millis(100);
 
+/// How often a source that is held back looks at its valve: it is open for some hundredths of a second at least.
+const VALVE_CHECK: Duration = Duration::from_millis(15);
+
 /// A running source.
 #[derive(Debug)]
 pub struct SourceThread {
@@ -126,7 +129,7 @@ impl Outlet {
     pub fn offer(&self, event: SourceEvent) -> Result<Option<SourceEvent>, Closed> {
         self.check()?;
         if self.is_held_back() && matches!(event, SourceEvent::Records(_)) {
-            std::thread::park_timeout(STOP_CHECK);
+            std::thread::park_timeout(VALVE_CHECK);
             return Ok(Some(event));
         }
         match self.events.send_timeout(event, STOP_CHECK) {
