@@ -18,7 +18,7 @@ use crate::app::publish::{Readers, begin_with_zero, publisher, totals};
 use crate::app::reload::{Order, Reloader};
 use crate::app::sources::Sources;
 use crate::app::upkeep::Upkeep;
-use crate::app::{engine, store};
+use crate::app::{engine, snapshot, store};
 use crate::control::busiest::Busiest;
 use crate::control::config::reload::Live;
 use crate::control::config::{Config, Overrides};
@@ -33,6 +33,7 @@ use crate::metrics::{Metric, Metrics, config_hash_value};
 use crate::model::time::{Clock as _, Stopwatch, SystemClock};
 use crate::pipeline::options::{Options, SourceOptions};
 use crate::pipeline::run::{Outside, RunError, Running, start};
+use crate::pipeline::snapshot::Keeper;
 use crate::pipeline::tap::Tap;
 
 /// Resolved incidents kept for readers; unresolved ones are all kept.
@@ -95,14 +96,15 @@ impl Daemon {
         tell_expiry(&config, &metrics);
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
-        let readers = Readers { index, busiest, feed };
+        let keeper = snapshot::open(&config, &metrics);
+        let readers = Readers { index, busiest, feed, keeper: keeper.clone() };
         let (running, sources) = start_engine(&config, &metrics, readers, &doors, tap)?;
         let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config));
         let (alive, ended) = bounded::<()>(0);
         let thread = std::thread::Builder::new().name("engine".to_owned());
         let engine = thread.spawn(move || {
             let _alive = alive;
-            run_engine(running, sources, &inbox, upkeep)
+            run_engine(running, sources, &inbox, upkeep, keeper)
         });
         let engine = engine.context("start thread")?;
         board.enter(Phase::Running);
@@ -237,7 +239,7 @@ fn start_engine(
 ) -> anyhow::Result<(Running, Sources)> {
     let begun = Stopwatch::start();
     let mut sink = store::open_sink(config, metrics)?;
-    let from = engine::restore(sink.as_mut(), options_of(config))?;
+    let from = engine::restore(sink.as_mut(), readers.keeper.as_ref(), options_of(config))?;
     metrics.observe(Metric::RestoreDuration, &[], begun.elapsed().as_secs_f64());
     readers.index.apply(&from.seed);
     open_archive(config, &readers.index, doors)?;
@@ -282,13 +284,14 @@ fn run_engine(
     sources: Sources,
     inbox: &Receiver<Order>,
     mut upkeep: Upkeep,
+    keeper: Option<Keeper>,
 ) -> Result<(), RunError> {
     loop {
         let ended = running.ended();
         crossbeam::select! {
             recv(inbox) -> order => match order {
                 Ok(Order::Exchange(options, done)) => {
-                    running = engine::exchange(running, options)?;
+                    running = engine::exchange(running, keeper.as_ref(), options)?;
                     let _ = done.send(()); // Whoever asked may have given up waiting.
                 }
                 Ok(Order::Stop) | Err(_) => break,
@@ -300,6 +303,7 @@ fn run_engine(
     sources.stop();
     running.stop();
     let result = running.join().map(drop);
+    keeper.iter().for_each(Keeper::seal); // What is durable by now shortens the next start.
     sources.join();
     result
 }

@@ -1,7 +1,7 @@
 //! Wires the rooms, names the phases, drains in order.
 //!
 //! `daemon` starts and stops everything; `engine` runs the pipeline and exchanges it at a reload; `store` and `sources`
-//! open what the configuration names; `publish` hands durable epochs to readers, metrics and `announce`, which tells the log;
+//! open what the configuration names, `snapshot` what lies beside them; `publish` hands durable epochs to readers, metrics and `announce`, which tells the log;
 //! `log` is where that goes; `bridge` joins HTTP to the pipeline; `credentials` tells when certificates expire; `upkeep` is
 //! what has to be done some times a second: gauges, status, and through `systemd` the watchdog, through `turns` the log.
 
@@ -14,6 +14,7 @@ mod engine;
 pub mod log;
 mod publish;
 mod reload;
+mod snapshot;
 mod sources;
 pub(crate) mod store;
 mod systemd;

@@ -25,7 +25,7 @@ pub(super) const MAIN: &[Section] = &[
                 "/etc/tidegate/tidegate.yaml",
                 "The configuration of the service; systemctl reload tidegate reads it again.",
             ),
-            ("/var/lib/tidegate", "The service's data directory: state, incidents and dead letters in state.db."),
+            ("/var/lib/tidegate", "The service's data directory: state, incidents and dead letters in state.db, or a snapshot of a Kafka store's state."),
             ("/usr/share/doc/tidegate", "The documentation; examples/reference.yaml lists every key with its default."),
             ("/usr/share/tidegate/dashboards", "Rules for Prometheus, dashboards for Grafana, runbooks."),
         ],
@@ -82,6 +82,11 @@ pub(super) fn exit_status(subcommand: &str) -> Option<Section> {
             ("0", "Done."),
             ("1", "There is no such letter, one was not put in again, or it failed."),
             ("2", "There is no store where the arguments say, or they cannot be used."),
+        ],
+        "state" => &[
+            ("0", "The state is whole, or was written."),
+            ("1", "It has faults, or cannot be read."),
+            ("2", "There is no state where the arguments say, or they cannot be used."),
         ],
         "doctor" => &[
             ("0", "No problem was found; warnings do not count."),

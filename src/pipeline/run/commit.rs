@@ -64,6 +64,7 @@ impl Committer {
         let watch = Stopwatch::start();
         make_durable(self.sink.as_mut(), &epoch, &*self.shared)?;
         attached.commit_time = watch.elapsed();
+        attached.place = self.sink.place();
         self.shared.wants_sweep.store(self.builder.wants_sweep(), Ordering::Relaxed);
         self.shared.has_deadlines.store(attached.summary.tally.has_deadlines, Ordering::Relaxed);
         (self.on_commit)(&epoch, &attached);
