@@ -38,11 +38,7 @@ fn fresh_key() -> HashKey {
 }
 
 /// Stops the pipeline and starts another with these options from its state.
-pub(super) fn exchange(
-    running: Running,
-    keeper: Option<&Keeper>,
-    options: Arc<Options>,
-) -> Result<Running, RunError> {
+pub(super) fn exchange(running: Running, keeper: Option<&Keeper>, options: Arc<Options>) -> Result<Running, RunError> {
     running.stop();
     let (sequencer, mut outside): (Sequencer, Outside) = running.join()?;
     let from = restore(outside.sink.as_mut(), keeper, options);

@@ -10,6 +10,7 @@ mod end_to_end;
 mod messages;
 mod requeue;
 mod sink;
+mod snapshot;
 mod source;
 mod storm;
 mod topics;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         &doctor::TESTS,
         &requeue::TESTS,
         &messages::TESTS,
+        &snapshot::TESTS,
     ]
     .concat();
     let wanted: Vec<Test> = tests

@@ -89,7 +89,9 @@ fn run_to(args: &StateArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow:
         }
         StateCommand::Export => {
             let mut restored = Restored::default();
-            origin.read(&mut |block| restored.take_block(block).map_err(|error| error.0)).map_err(anyhow::Error::msg)?;
+            origin
+                .read(&mut |block| restored.take_block(block).map_err(|error| error.0))
+                .map_err(anyhow::Error::msg)?;
             export::write(restored, out)?;
             Ok(0)
         }

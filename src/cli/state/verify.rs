@@ -145,7 +145,9 @@ impl Checker {
         }
         if let Some((first, _)) = self.verified.epochs.filter(|(first, _)| *first > meta.safe_from) {
             let needed = meta.safe_from;
-            self.fault(format!("blocks from epoch {needed} on are needed, and the first there is, is of epoch {first}"));
+            self.fault(format!(
+                "blocks from epoch {needed} on are needed, and the first there is, is of epoch {first}"
+            ));
         }
         self.verified.safe_from = meta.safe_from;
         self.verified.committed_at = Some(Timestamp(meta.wall));

@@ -141,7 +141,9 @@ impl Disk for Folder {
 
     fn names(&self) -> io::Result<Vec<String>> {
         // A name that is no text is none of ours.
-        fs::read_dir(&self.path)?.filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose()).collect()
+        fs::read_dir(&self.path)?
+            .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
+            .collect()
     }
 
     fn read(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {

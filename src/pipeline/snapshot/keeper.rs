@@ -11,11 +11,11 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use crate::metrics::{Metric, Metrics};
 use crate::model::time::{Stopwatch, Timestamp};
 use crate::pipeline::sink::Epoch;
+use crate::pipeline::snapshot::Refused;
 use crate::pipeline::snapshot::disk::Disk;
 use crate::pipeline::snapshot::load::Loaded;
 use crate::pipeline::snapshot::read_back::LocalCopy;
 use crate::pipeline::snapshot::record::{Durable, PENDING_BYTES, Recorder};
-use crate::pipeline::snapshot::Refused;
 
 /// Time between two additions to the snapshot: what a start has to read from the topic at least.
 const SEAL_EVERY: Duration = Duration::from_secs(5);
@@ -180,7 +180,10 @@ impl<D: Disk> Worker<D> {
         let n_bytes = durable.n_bytes();
         let epoch = durable.epoch;
         if !self.recorder.take(durable) {
-            tracing::info!(epoch, "the local snapshot goes on from the next complete sweep: epochs before {epoch} are missing");
+            tracing::info!(
+                epoch,
+                "the local snapshot goes on from the next complete sweep: epochs before {epoch} are missing"
+            );
         }
         self.in_flight.fetch_sub(n_bytes, Ordering::Relaxed);
         if self.trouble.is_some() && self.recorder.pending_bytes() > PENDING_BYTES {

@@ -66,7 +66,10 @@ fn what_was_taken_comes_back() {
     assert_eq!((loaded.restored.n_blocks, loaded.restored.samples.len()), (5, 15));
     assert_eq!((loaded.seam.epoch, loaded.seam.place, loaded.seam.blocks.len()), (5, 50, 1));
     assert_eq!((loaded.seam.hash_key, loaded.index.segments.len()), (vec![5; 16], 1));
-    assert_eq!((loaded.index.n_blocks(), loaded.index.n_bytes()), (5, disk.bytes("blocks-00000001").unwrap().len() as u64));
+    assert_eq!(
+        (loaded.index.n_blocks(), loaded.index.n_bytes()),
+        (5, disk.bytes("blocks-00000001").unwrap().len() as u64)
+    );
 }
 
 #[test]
@@ -275,7 +278,9 @@ fn store(n_epochs: u64, key: u8) -> MemoryStore {
     let store = MemoryStore::new();
     let mut sink = store.sink();
     sink.restore(&mut |_| Ok(())).unwrap();
-    (1..=n_epochs).for_each(|number| drop(sink.commit(&epoch(number, key)).unwrap()));
+    (1..=n_epochs).for_each(|number| {
+        sink.commit(&epoch(number, key)).unwrap();
+    });
     store
 }
 
@@ -304,7 +309,9 @@ fn a_start_reads_the_snapshot_and_what_the_store_has_behind_it() {
     let disk = snapshot_of(&store);
     let mut sink = store.sink();
     sink.restore(&mut |_| Ok(())).unwrap();
-    (6..=8).for_each(|number| drop(sink.commit(&epoch(number, 1)).unwrap()));
+    (6..=8).for_each(|number| {
+        sink.commit(&epoch(number, 1)).unwrap();
+    });
     let Loaded { seam, .. } = load(&disk, "ours").unwrap().unwrap();
     let mut n_read = 0;
     let resumed = store.sink().restore_after(&seam, &mut |_| {

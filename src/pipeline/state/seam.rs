@@ -144,7 +144,10 @@ mod tests {
         check(&[first, (7, 1, &theirs)], Err("epoch 7 of the store was written with another hash key"));
         check(&[first, (7, 1, &changed), next], Err("epoch 7 of the store is another one: it is of another state"));
         check(&[first, next], Err("epoch 7 of the store is another one: it is of another state"));
-        check(&[first, (7, 1, &ours), (7, 2, b"x")], Err("epoch 7 of the store is another one: it is of another state"));
+        check(
+            &[first, (7, 1, &ours), (7, 2, b"x")],
+            Err("epoch 7 of the store is another one: it is of another state"),
+        );
         let torn = "epoch 9 follows epoch 7 in the store: blocks in between are missing";
         check(&[first, (7, 1, &ours), (9, 0, b"x")], Err(torn));
     }

@@ -12,6 +12,7 @@ mod reload;
 mod reopen;
 mod resolve;
 mod restart;
+mod snapshot;
 mod tap;
 mod telling;
 mod threshold;
