@@ -25,10 +25,7 @@ pub(super) const MAIN: &[Section] = &[
                 "/etc/tidegate/tidegate.yaml",
                 "The configuration of the service; systemctl reload tidegate reads it again.",
             ),
-            (
-                "/var/lib/tidegate",
-                "The service's data directory: state, incidents and dead letters in state.db, or a snapshot of a Kafka store's state.",
-            ),
+            ("/var/lib/tidegate", "The service's data directory: state, incidents and dead letters in state.db."),
             ("/usr/share/doc/tidegate", "The documentation; examples/reference.yaml lists every key with its default."),
             ("/usr/share/tidegate/dashboards", "Rules for Prometheus, dashboards for Grafana, runbooks."),
         ],
