@@ -472,6 +472,18 @@ DASHBOARDS = [
                     "queries": [("tidegate_state_sweep_timestamp_seconds{@} * 1000", WHO)],
                 },
                 {
+                    "title": "Local snapshot", "unit": "locale", "runbook": "TidegateSnapshotNotWritten",
+                    "description": "What went wrong with the local snapshot of a Kafka store within the hour before: not written,"
+                    " epochs left out because its disk is too slow, not used at a start.",
+                    "queries": [("increase(tidegate_snapshot_failures_total{@}[1h])", "{{instance}}: {{reason}}")],
+                },
+                {
+                    "title": "Local snapshot up to", "kind": "stat", "unit": "dateTimeAsIso", "runbook": "TidegateSnapshotNotWritten",
+                    "description": "When the newest epoch in the local snapshot was committed; 1970 means that this process has"
+                    " written none, as with SQLite.",
+                    "queries": [("tidegate_snapshot_timestamp_seconds{@} * 1000", WHO)],
+                },
+                {
                     "title": "Restore at the start", "kind": "stat", "unit": "s",
                     "description": "How long the restore at the last start took.",
                     "queries": [(

@@ -19,7 +19,7 @@ use crate::app::publish::{Readers, begin_with_zero, publisher, totals};
 use crate::app::reload::{Order, Reloader};
 use crate::app::sources::Sources;
 use crate::app::upkeep::Upkeep;
-use crate::app::{engine, store, suspects};
+use crate::app::{engine, snapshot, store, suspects};
 use crate::control::busiest::Busiest;
 use crate::control::config::reload::Live;
 use crate::control::config::{Config, Overrides};
@@ -36,6 +36,7 @@ use crate::pipeline::decode::Limits;
 use crate::pipeline::options::{Options, SourceOptions};
 use crate::pipeline::pressure::valves::Valves;
 use crate::pipeline::run::{Outside, RunError, Running, start};
+use crate::pipeline::snapshot::Keeper;
 use crate::pipeline::tap::Tap;
 
 /// Resolved incidents kept for readers; unresolved ones are all kept.
@@ -101,17 +102,18 @@ impl Daemon {
         tell_expiry(&config, &metrics);
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
-        let readers = Readers { index, busiest, feed };
+        let keeper = snapshot::open(&config, &metrics);
+        let readers = Readers { index, busiest, feed, keeper: keeper.clone() };
         let valves = Arc::new(Valves::default());
         let (running, sources) = start_engine(&config, &metrics, readers, &doors, tap, valves.clone())?;
         let records = config.sources.iter().map(|source| source.name.clone()).collect();
-        let keeper = PressureKeeper::new(metrics.clone(), rules, valves, records);
-        let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config), keeper);
+        let pressure = PressureKeeper::new(metrics.clone(), rules, valves, records);
+        let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config), pressure);
         let (alive, ended) = bounded::<()>(0);
         let thread = std::thread::Builder::new().name("engine".to_owned());
         let engine = thread.spawn(move || {
             let _alive = alive;
-            run_engine(running, sources, &inbox, upkeep)
+            run_engine(running, sources, &inbox, upkeep, keeper)
         });
         let engine = engine.context("start thread")?;
         board.enter(Phase::Running);
@@ -247,7 +249,7 @@ fn start_engine(
 ) -> anyhow::Result<(Running, Sources)> {
     let begun = Stopwatch::start();
     let mut sink = store::open_sink(config, metrics)?;
-    let from = engine::restore(sink.as_mut(), options_of(config))?;
+    let from = engine::restore(sink.as_mut(), readers.keeper.as_ref(), options_of(config))?;
     metrics.observe(Metric::RestoreDuration, &[], begun.elapsed().as_secs_f64());
     readers.index.apply(&from.seed);
     open_archive(config, &readers.index, doors)?;
@@ -303,13 +305,14 @@ fn run_engine(
     sources: Sources,
     inbox: &Receiver<Order>,
     mut upkeep: Upkeep,
+    keeper: Option<Keeper>,
 ) -> Result<(), RunError> {
     loop {
         let ended = running.ended();
         crossbeam::select! {
             recv(inbox) -> order => match order {
                 Ok(Order::Exchange(options, done)) => {
-                    running = engine::exchange(running, options)?;
+                    running = engine::exchange(running, keeper.as_ref(), options)?;
                     let _ = done.send(()); // Whoever asked may have given up waiting.
                 }
                 Ok(Order::Stop) | Err(_) => break,
@@ -321,6 +324,7 @@ fn run_engine(
     sources.stop();
     running.stop();
     let result = running.join().map(drop);
+    keeper.iter().for_each(Keeper::seal); // What is durable by now shortens the next start.
     sources.join();
     result
 }

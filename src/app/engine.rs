@@ -11,13 +11,16 @@ use crate::pipeline::options::Options;
 use crate::pipeline::run::{Outside, RunError, Running, start};
 use crate::pipeline::sequencer::Sequencer;
 use crate::pipeline::sink::EpochSink;
+use crate::pipeline::snapshot::{Keeper, read_back};
 use crate::pipeline::start::Start;
-use crate::pipeline::state::Restored;
 
-/// Reads the state back from the sink.
-pub(super) fn restore(sink: &mut dyn EpochSink, options: Arc<Options>) -> anyhow::Result<Start> {
-    let mut restored = Restored::default();
-    sink.restore(&mut |block| restored.take_block(block)).context("restore state")?;
+/// Reads the state back from the sink, with the help of a local snapshot if one is kept.
+pub(super) fn restore(
+    sink: &mut dyn EpochSink,
+    keeper: Option<&Keeper>,
+    options: Arc<Options>,
+) -> anyhow::Result<Start> {
+    let restored = read_back(sink, keeper.cloned().as_mut()).context("restore state")?;
     Start::new(options, restored, fresh_key()).context("restore state")
 }
 
@@ -35,9 +38,10 @@ pub(super) fn fresh_key() -> HashKey {
 }
 
 /// Stops the pipeline and starts another with these options from its state.
-pub(super) fn exchange(running: Running, options: Arc<Options>) -> Result<Running, RunError> {
+pub(super) fn exchange(running: Running, keeper: Option<&Keeper>, options: Arc<Options>) -> Result<Running, RunError> {
     running.stop();
     let (sequencer, mut outside): (Sequencer, Outside) = running.join()?;
-    let from = restore(outside.sink.as_mut(), options).map_err(|error| RunError::Store(format!("{error:#}")))?;
+    let from = restore(outside.sink.as_mut(), keeper, options);
+    let from = from.map_err(|error| RunError::Store(format!("{error:#}")))?;
     Ok(start(from, outside, Some(sequencer)))
 }

@@ -1,10 +1,10 @@
 //! Wires the rooms, names the phases, drains in order.
 //!
 //! `daemon` starts and stops everything; `engine` runs the pipeline and exchanges it at a reload; `store` and `sources`
-//! open what the configuration names; `publish` hands durable epochs to readers, metrics and `announce`, which tells the log;
-//! `log` is where that goes; `pressure` looks at memory; `bridge` joins HTTP to the pipeline; `credentials` tells when certificates
-//! expire; `suspects` is the file of records that made the program panic; `upkeep` is what has to be done some times a second: gauges,
-//! status, and through `systemd` the watchdog, through `turns` the log.
+//! open what the configuration names, `snapshot` what lies beside them; `publish` hands durable epochs to readers, metrics and
+//! `announce`, which tells the log; `log` is where that goes; `pressure` looks at memory; `bridge` joins HTTP to the pipeline;
+//! `credentials` tells when certificates expire; `suspects` is the file of records that made the program panic; `upkeep` is what has
+//! to be done some times a second: gauges, status, and through `systemd` the watchdog, through `turns` the log.
 
 mod announce;
 pub mod bridge;
@@ -16,6 +16,7 @@ pub mod log;
 mod pressure;
 mod publish;
 mod reload;
+mod snapshot;
 mod sources;
 pub(crate) mod store;
 mod suspects;

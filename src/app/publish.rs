@@ -13,17 +13,20 @@ use crate::pipeline::epoch::{Attached, Summary, counter};
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::run::OnCommit;
 use crate::pipeline::sink::Epoch;
+use crate::pipeline::snapshot::Keeper;
 
 /// Who reads what has become durable.
 pub(super) struct Readers {
     pub(super) index: Arc<IncidentIndex>,
     pub(super) busiest: Arc<Busiest>,
     pub(super) feed: Arc<Feed>,
+    /// Keeps the local snapshot, if there is one.
+    pub(super) keeper: Option<Keeper>,
 }
 
 /// Makes the hook that the pipeline calls for every durable epoch.
 pub(super) fn publisher(metrics: Metrics, readers: Readers, source_names: Vec<String>) -> OnCommit {
-    let Readers { index, busiest, feed } = readers;
+    let Readers { index, busiest, feed, keeper } = readers;
     let mut announcer = Announcer::default();
     Box::new(move |epoch: &Epoch, attached: &Attached| {
         let events: Vec<Arc<IncidentEvent>> = epoch.incidents.iter().map(|record| record.event.clone()).collect();
@@ -37,8 +40,11 @@ pub(super) fn publisher(metrics: Metrics, readers: Readers, source_names: Vec<St
             consumed(metrics, attached, &source_names);
             results(metrics, epoch, attached);
         });
-        // Last: whoever is woken finds everything above.
+        // After that: whoever is woken finds everything above.
         feed.publish(epoch.number, &epoch.incidents);
+        if let Some(keeper) = &keeper {
+            keeper.take(epoch, attached.place);
+        }
     })
 }
 

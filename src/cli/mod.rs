@@ -12,6 +12,7 @@ pub mod man;
 pub mod output;
 pub mod replay;
 pub mod run;
+pub mod state;
 pub mod storm;
 mod svg;
 mod table;
@@ -68,6 +69,8 @@ enum Command {
     Top(top::TopArgs),
     /// Look at dead letters, and put them in again.
     Dlq(dlq::DlqArgs),
+    /// Check the saved state, or write it out.
+    State(state::StateArgs),
     /// Look for what is wrong around the daemon: why it matters, what to do.
     Doctor(doctor::DoctorArgs),
     /// Print versions of the program and the libraries it is linked to.
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Tap(args) => tap::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Dlq(args) => dlq::run(args),
+        Command::State(args) => state::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Version(args) => version::run(&args),
         Command::Completion(args) => completion::run(&args),

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
-use serde_json::ser::{CharEscape, Formatter, PrettyFormatter};
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter, PrettyFormatter};
 
 use crate::cli::terminal::steers;
 
@@ -28,6 +28,15 @@ pub fn json(value: &(impl Serialize + ?Sized), out: &mut dyn Write) -> io::Resul
     writeln!(out)
 }
 
+/// As `json`, in one line.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn json_line(value: &(impl Serialize + ?Sized), out: &mut dyn Write) -> io::Result<()> {
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Harmless(CompactFormatter)))?;
+    writeln!(out)
+}
+
 /// Whether a command failed only because its reader, `head` for instance, has seen enough.
 #[must_use]
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -35,8 +44,8 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// `PrettyFormatter`, except for what must not reach a terminal.
-struct Harmless(PrettyFormatter<'static>);
+/// The formatter inside, except for what must not reach a terminal.
+struct Harmless<F>(F);
 
 /// Passes calls on to the formatter inside.
 macro_rules! as_inside {
@@ -47,7 +56,7 @@ macro_rules! as_inside {
     };
 }
 
-impl Formatter for Harmless {
+impl<F: Formatter> Formatter for Harmless<F> {
     as_inside! {
         begin_array();
         end_array();
@@ -90,6 +99,11 @@ mod tests {
         assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap(), value);
         assert!(!written.chars().any(|character| steers(character) && character != '\n'), "{written:?}");
         assert!(written.contains("ü日"), "what harms nobody stays readable: {written}");
+        let mut line = Vec::new();
+        json_line(&value, &mut line).unwrap();
+        let line = String::from_utf8(line).unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), value);
+        assert!(line.lines().count() == 1 && !line.trim_end().chars().any(steers), "{line:?}");
         let plain = serde_json::json!({ "a": [1, "b", { "c": null }], "d": {} });
         let mut out = Vec::new();
         json(&plain, &mut out).unwrap();

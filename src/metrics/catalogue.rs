@@ -131,6 +131,10 @@ catalogue! {
     StateLogBytes = "tidegate_state_log_bytes", Kind::Gauge, [];
     /// When the last complete sweep of the state ended, seconds since the epoch; 0 before the first one of this process.
     StateSweepTimestamp = "tidegate_state_sweep_timestamp_seconds", Kind::Gauge, [];
+    /// When the newest epoch in the local snapshot was committed, seconds since the epoch; 0 before this process wrote one.
+    SnapshotTimestamp = "tidegate_snapshot_timestamp_seconds", Kind::Gauge, [];
+    /// What went wrong with the local snapshot: not written, epochs left out because its disk is too slow, not used at a start.
+    SnapshotFailures = "tidegate_snapshot_failures_total", Kind::Counter, ["reason" in ["write", "overrun", "refused"]];
 
     /// Incident events made durable, by kind.
     IncidentEvents = "tidegate_incident_events_total", Kind::Counter,

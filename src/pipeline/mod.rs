@@ -19,6 +19,7 @@ pub mod run;
 pub mod sequencer;
 pub mod shard;
 pub mod sink;
+pub mod snapshot;
 pub mod source;
 pub mod start;
 pub mod state;

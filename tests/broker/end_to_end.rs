@@ -95,6 +95,11 @@ impl Daemon {
         self.until("done with its windows", limit, |daemon| daemon.metric("tidegate_open_windows") == 0);
         assert_eq!(self.metric("tidegate_alerts_received_total"), alerts, "received to the unit");
         assert_eq!(self.metric("tidegate_alerts_outcome_total"), alerts, "the conservation law");
+        self.stop();
+    }
+
+    /// Stops in order.
+    pub fn stop(mut self) {
         assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
         assert!(self.child.wait().unwrap().success(), "an ordered stop ends with 0");
     }

@@ -11,6 +11,7 @@ mod kills;
 mod messages;
 mod requeue;
 mod sink;
+mod snapshot;
 mod source;
 mod storm;
 mod topics;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         &doctor::TESTS,
         &requeue::TESTS,
         &messages::TESTS,
+        &snapshot::TESTS,
     ]
     .concat();
     let wanted: Vec<Test> = tests

@@ -10,6 +10,7 @@ mod backlog;
 mod backpressure;
 mod bad_input;
 mod daemon;
+mod damage;
 mod dashboards;
 mod demo;
 mod docs;

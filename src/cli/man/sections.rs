@@ -83,6 +83,11 @@ pub(super) fn exit_status(subcommand: &str) -> Option<Section> {
             ("1", "There is no such letter, one was not put in again, or it failed."),
             ("2", "There is no store where the arguments say, or they cannot be used."),
         ],
+        "state" => &[
+            ("0", "The state is whole, or was written."),
+            ("1", "It has faults, or cannot be read."),
+            ("2", "There is no state where the arguments say, or they cannot be used."),
+        ],
         "doctor" => &[
             ("0", "No problem was found; warnings do not count."),
             ("1", "There is a problem or, with --deny-warnings, a warning."),

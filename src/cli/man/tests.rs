@@ -88,6 +88,7 @@ fn the_help_of_the_program() {
       tap           Watch a live sample of what passes a stage of a running daemon
       top           Watch a running daemon on a screen
       dlq           Look at dead letters, and put them in again
+      state         Check the saved state, or write it out
       doctor        Look for what is wrong around the daemon: why it matters, what to do
       version       Print versions of the program and the libraries it is linked to
       completion    Write completions of this command line for a shell

@@ -108,6 +108,7 @@ fn kafka(kafka: &Kafka) -> Value {
         "sasl": connection.sasl.as_ref().map(|sasl| json!([sasl.mechanism.name(), sasl.user])),
         "options": connection.options,
         "namespace": kafka.namespace,
+        "snapshot": kafka.snapshot,
     })
 }
 

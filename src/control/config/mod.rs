@@ -105,6 +105,8 @@ pub struct Kafka {
     pub connection: Connection,
     /// Prefix of our topics; the name of our consumer group and transactional id.
     pub namespace: String,
+    /// Whether the state of a Kafka store is kept in a local snapshot too.
+    pub snapshot: bool,
 }
 
 impl Kafka {
@@ -279,6 +281,12 @@ impl Config {
         config.file = file.map(Path::to_path_buf);
         config.number();
         Ok(Loaded { config, warnings })
+    }
+
+    /// The folder of the local snapshot.
+    #[must_use]
+    pub fn snapshot_folder(&self) -> PathBuf {
+        self.data_dir.join(crate::pipeline::snapshot::FOLDER)
     }
 
     /// Works out the hashes of the meaning.

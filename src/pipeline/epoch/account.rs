@@ -31,6 +31,8 @@ pub struct Attached {
     pub consumed: Vec<(SourceIndex, Consumed)>,
     /// How long the sink took, all attempts together.
     pub commit_time: std::time::Duration,
+    /// Where in the store its blocks begin, as the sink told it (`EpochSink::place`).
+    pub place: Option<u64>,
 }
 
 /// Totals and sizes as of an epoch.

@@ -70,6 +70,7 @@ impl Committer {
         make_durable(self.sink.as_mut(), &epoch, &*self.shared)?;
         attached.commit_time = watch.elapsed();
         crash::at(Place::Durable);
+        attached.place = self.sink.place();
         self.shared.wants_sweep.store(self.builder.wants_sweep(), Ordering::Relaxed);
         self.shared.has_deadlines.store(attached.summary.tally.has_deadlines, Ordering::Relaxed);
         self.shared.set_tally(attached.summary.tally);

@@ -8,9 +8,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::model::time::Timestamp;
 use crate::pipeline::sink::{
-    Block, CommitError, Committed, DeadLetter, Epoch, EpochSink, IncidentRecord, Removed, RestoreError,
+    Block, CommitError, Committed, DeadLetter, Epoch, EpochSink, IncidentRecord, Removed, RestoreError, Resumed,
 };
 use crate::pipeline::source::Position;
+use crate::pipeline::state::{Seam, SeamCheck};
 
 /// The storage, shared by whoever holds a clone: sinks write, tests read and set faults.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +38,10 @@ struct Inner {
     last_epoch: u64,
     owner: u64,
     blocks: Vec<Block>,
+    /// Blocks that were removed: the place of the first that is there.
+    n_removed: u64,
+    /// Where the blocks of the last epoch begin.
+    place: Option<u64>,
     safe_from: u64,
     positions: BTreeMap<(String, String), Position>,
     incidents: Vec<IncidentRecord>,
@@ -183,7 +188,10 @@ impl Inner {
         self.last_epoch = epoch.number;
         self.safe_from = self.safe_from.max(epoch.safe_from);
         let safe_from = self.safe_from;
+        let before = self.blocks.len();
         self.blocks.retain(|block| block.epoch >= safe_from);
+        self.n_removed += (before - self.blocks.len()) as u64;
+        self.place = Some(self.n_removed + self.blocks.len() as u64);
         self.blocks.extend(epoch.blocks.iter().cloned());
         for position in &epoch.positions {
             self.positions.insert((position.source.clone(), position.partition.clone()), position.clone());
@@ -204,6 +212,30 @@ impl EpochSink for MemorySink {
         self.owner = inner.owner;
         inner.blocks.iter().try_for_each(|block| each(&block.bytes))?;
         Ok(inner.last_epoch)
+    }
+
+    fn restore_after(
+        &mut self,
+        seam: &Seam,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), RestoreError>,
+    ) -> Result<Resumed, RestoreError> {
+        let mut inner = self.store.lock();
+        inner.owner += 1;
+        self.owner = inner.owner;
+        let mut check = SeamCheck::new(seam);
+        let skipped = usize::try_from(seam.place.saturating_sub(inner.n_removed)).unwrap_or(usize::MAX);
+        for block in inner.blocks.iter().skip(skipped) {
+            match check.take(block.epoch, block.index, &block.bytes) {
+                Ok(true) => each(&block.bytes)?,
+                Ok(false) => {}
+                Err(why) => return Ok(Resumed::Misfit(why)),
+            }
+        }
+        Ok(check.close().map_or_else(Resumed::Misfit, |()| Resumed::To(inner.last_epoch)))
+    }
+
+    fn place(&self) -> Option<u64> {
+        self.store.lock().place
     }
 
     fn commit(&mut self, epoch: &Epoch) -> Result<Committed, CommitError> {

@@ -14,6 +14,7 @@ use crate::model::incident::IncidentEvent;
 use crate::model::time::Timestamp;
 use crate::pipeline::decode::Reject;
 use crate::pipeline::source::Position;
+use crate::pipeline::state::Seam;
 
 /// A piece of state: the same bytes in Kafka and SQLite, checked and versioned by `pipeline::state`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +109,15 @@ pub enum CommitError {
 #[error("{0}")]
 pub struct RestoreError(pub String);
 
+/// How a store goes on from a state that its reader has already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resumed {
+    /// All later blocks were handed on; the number of the last durable epoch.
+    To(u64),
+    /// The state does not fit the store, and why. What was handed on is void: the store must be read as a whole.
+    Misfit(String),
+}
+
 /// Makes epochs durable. One owner, one thread; every call may block.
 pub trait EpochSink: Send {
     /// Takes ownership of the store (fences others) and hands every retained block to `each`, oldest first.
@@ -116,6 +126,25 @@ pub trait EpochSink: Send {
     /// # Errors
     /// When the store cannot be reached or read, or `each` refuses a block.
     fn restore(&mut self, each: &mut dyn FnMut(&[u8]) -> Result<(), RestoreError>) -> Result<u64, RestoreError>;
+
+    /// As `restore`, for a caller that has the state up to the seam already: hands on only what the store has behind it.
+    ///
+    /// # Errors
+    /// As for `restore`. A state that does not fit is none: see `Resumed`.
+    fn restore_after(
+        &mut self,
+        seam: &Seam,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), RestoreError>,
+    ) -> Result<Resumed, RestoreError> {
+        let _ = (seam, each);
+        Ok(Resumed::Misfit("this store is always read as a whole".to_owned()))
+    }
+
+    /// Where in the store the blocks of the last durable epoch begin, for a later `restore_after`; `None` where that is
+    /// not known, or stores know no places.
+    fn place(&self) -> Option<u64> {
+        None
+    }
 
     /// Makes the epoch durable. Called again with the same epoch after `Aborted`.
     ///

@@ -125,6 +125,13 @@ fn checksum(epoch: u64, entries: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// The epoch that the header of a block names; `None` if it is no block of ours. Nothing else of it is looked at.
+#[must_use]
+pub fn epoch_of(bytes: &[u8]) -> Option<u64> {
+    let rest = bytes.strip_prefix(MAGIC)?;
+    Some(u64::from_le_bytes(*rest.get(4..)?.first_chunk()?))
+}
+
 /// Reads a block: its epoch, and each entry to `each`. Nothing is handed on before the whole block is known to be sound.
 ///
 /// # Errors
@@ -189,6 +196,7 @@ mod tests {
         let mut n = 0;
         for block in &blocks {
             assert_eq!(read_block(&block.bytes, &mut |_| n += 1).unwrap(), 7);
+            assert_eq!(epoch_of(&block.bytes), Some(7));
         }
         assert_eq!(n, 60_005);
     }
@@ -203,6 +211,7 @@ mod tests {
             assert!(refused, "byte {at} is not checked");
         }
         assert!(read_block(&bytes[..bytes.len() - 1], &mut |_| ()).is_err());
+        assert_eq!((epoch_of(&bytes[..15]), epoch_of(b"no block, but long enough")), (None, None));
         let mut newer = bytes;
         newer[4] = 2;
         let message = read_block(&newer, &mut |_| ()).unwrap_err().to_string();

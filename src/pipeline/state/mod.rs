@@ -5,7 +5,9 @@ pub mod block;
 pub mod encode;
 pub mod entry;
 pub mod restore;
+pub mod seam;
 pub mod sweep;
 
 pub use block::{BlockWriter, read_block};
 pub use restore::Restored;
+pub use seam::{Seam, SeamCheck};

@@ -13,6 +13,7 @@ mod reload;
 mod reopen;
 mod resolve;
 mod restart;
+mod snapshot;
 mod tap;
 mod telling;
 mod threshold;

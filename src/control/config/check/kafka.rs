@@ -20,11 +20,13 @@ pub(super) fn read(top: &Section<'_>) -> Option<Kafka> {
         let options = section.get("options").map(|value| free_options(&value)).unwrap_or_default();
         let mut namespace = "tidegate".to_owned();
         section.set("namespace", &mut namespace, Value::name);
+        let mut snapshot = true;
+        section.set("snapshot", &mut snapshot, Value::boolean);
         let sasl = match sasl {
             None => None,
             Some(sasl) => Some(sasl?),
         };
-        Some(Kafka { connection: Connection { brokers: brokers?, tls, sasl, options }, namespace })
+        Some(Kafka { connection: Connection { brokers: brokers?, tls, sasl, options }, namespace, snapshot })
     })?
 }
 

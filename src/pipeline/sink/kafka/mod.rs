@@ -7,6 +7,7 @@
 mod brokers;
 pub mod cluster;
 mod look;
+mod read_back;
 pub mod records;
 mod reports;
 mod state_log;
@@ -24,8 +25,9 @@ use crate::pipeline::crash::{self, Place};
 use crate::pipeline::sink::kafka::brokers::Brokers;
 use crate::pipeline::sink::kafka::cluster::{Bound, Cluster, Deadline, Entry, Hook, Producer as _, Trouble, insist};
 use crate::pipeline::sink::kafka::records::{OWNER_KEY, Outgoing, StateKey, of_epoch};
-use crate::pipeline::sink::{CommitError, Committed, Epoch, EpochSink, Removed, RestoreError};
+use crate::pipeline::sink::{CommitError, Committed, Epoch, EpochSink, Removed, RestoreError, Resumed};
 use crate::pipeline::source::kafka::connection::Connection;
+use crate::pipeline::state::Seam;
 
 pub use look::read_state;
 
@@ -97,6 +99,8 @@ pub struct TransactionalSink<C: Cluster> {
     last: u64,
     /// Everything of the state topic before this offset has been looked at.
     seen_to: i64,
+    /// The newest epoch whose first offset is known, and that offset.
+    place: Option<(u64, i64)>,
     /// First offsets of some epochs, oldest first.
     marks: VecDeque<(u64, i64)>,
     /// Blocks before this epoch are not needed.
@@ -135,6 +139,7 @@ impl<C: Cluster> TransactionalSink<C> {
             n_incident_partitions: 1,
             last: 0,
             seen_to: 0,
+            place: None,
             marks: VecDeque::new(),
             safe_from: 0,
             trimmed_to: 0,
@@ -304,6 +309,7 @@ impl<C: Cluster> TransactionalSink<C> {
             return;
         }
         self.seen_to = self.seen_to.max(offset);
+        self.place = Some((epoch, offset));
         if self.marks.back().is_none_or(|(marked, _)| *marked + MARK_EVERY <= epoch) {
             self.marks.push_back((epoch, offset));
         }
@@ -330,40 +336,22 @@ where
     C::Producer: Send,
 {
     fn restore(&mut self, each: &mut dyn FnMut(&[u8]) -> Result<(), RestoreError>) -> Result<u64, RestoreError> {
-        self.find_topics()?;
-        // The order is fixed: first the fence, then the bound, then reading. Nobody can write behind it.
-        let id = self.options.transactional_id.clone();
-        self.take_over().map_err(|trouble| RestoreError(format!("take over {id:?}: {}", trouble.into_text())))?;
-        let mut last: Option<StateKey> = None;
-        let mut owner = None;
-        let mut firsts = Vec::new();
-        let read = self
-            .cluster
-            .read_state(0, Bound::Everything, &mut |offset, entry| {
-                match entry {
-                    Entry::Owner(name) => owner = Some(name.to_owned()),
-                    Entry::Block(key, bytes) => {
-                        check_order(last, key)?;
-                        if key.index == 0 {
-                            firsts.push((key.epoch, offset));
-                        }
-                        last = Some(key);
-                        each(bytes).map_err(|error| error.0)?;
-                    }
-                }
-                Ok(())
-            })
-            .map_err(RestoreError)?;
-        self.seen_to = read.end;
-        // Our own record is the last of its kind; if it is gone, another has deleted it together with its own.
-        if owner.as_deref() != Some(self.instance.as_str()) {
-            return Err(RestoreError("another instance took over while the state was read".to_owned()));
+        match self.read_back(None, each)? {
+            Resumed::To(last) => Ok(last),
+            Resumed::Misfit(why) => Err(RestoreError(why)),
         }
-        self.marks.clear();
-        firsts.into_iter().for_each(|(epoch, offset)| self.note_offset(epoch, offset));
-        self.last = last.map_or(0, |key| key.epoch);
-        crash::at(Place::StateRead);
-        Ok(self.last)
+    }
+
+    fn restore_after(
+        &mut self,
+        seam: &Seam,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), RestoreError>,
+    ) -> Result<Resumed, RestoreError> {
+        self.read_back(Some(seam), each)
+    }
+
+    fn place(&self) -> Option<u64> {
+        self.place.filter(|(epoch, _)| *epoch == self.last).and_then(|(_, offset)| u64::try_from(offset).ok())
     }
 
     fn commit(&mut self, epoch: &Epoch) -> Result<Committed, CommitError> {
