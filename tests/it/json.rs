@@ -67,6 +67,7 @@ fn a_daemon_is_reported_on() {
     let id = listed["incidents"][0]["incident_id"].as_str().unwrap();
     assert_eq!(of(&["incident", "show", id], &url, 0)["steps"][0]["event"], "opened");
     assert_eq!(of(&["incident", "resolve", id, "--by", "ada"], &url, 0)["resolved"], false);
+    assert_eq!(of(&["state", "verify"], &data, 0)["faults"], json!([]));
     assert_eq!(of(&["dlq", "list"], &data, 0)[0]["reason"], "no_labels");
     assert_eq!(of(&["dlq", "show", "1"], &data, 0)["text"], "{\"labels\":{}}");
     assert_eq!(of(&["dlq", "requeue", "1"], &data, 1)["refused"], 1);

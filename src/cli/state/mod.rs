@@ -32,16 +32,15 @@ pub struct StateArgs {
     /// The folder of a local snapshot, to be read in place of the store.
     #[arg(long, value_name = "DIR", global = true, conflicts_with_all = ["config", "data_dir"])]
     snapshot: Option<PathBuf>,
+    /// How to write the result; an export is JSON in any case.
+    #[arg(long, value_enum, default_value_t = Output::Text, global = true)]
+    output: Output,
 }
 
 #[derive(Debug, Subcommand)]
 enum StateCommand {
     /// Read every block, check all that can be checked, and say what the state holds.
-    Verify {
-        /// How to write the result.
-        #[arg(long, value_enum, default_value_t = Output::Text)]
-        output: Output,
-    },
+    Verify,
     /// Write the state as JSON, one entry a line. The key of the fingerprints is left out.
     Export,
 }
@@ -74,14 +73,14 @@ fn run_to(args: &StateArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow:
         }
     };
     match args.command {
-        StateCommand::Verify { output } => {
+        StateCommand::Verify => {
             let mut checker = Checker::default();
             let read = origin.read(&mut |block| {
                 checker.take(block);
                 Ok(())
             });
             let verified = checker.finish(&origin.to_string(), read.err());
-            match output {
+            match args.output {
                 Output::Text => print::text(&verified, out)?,
                 Output::Json => output::json(&verified, out)?,
             }
