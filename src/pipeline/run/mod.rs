@@ -199,11 +199,10 @@ pub fn start(start: Start, outside: Outside, sequencer: Option<Sequencer>) -> Ru
         let (to_output, output) = bounded(1);
         to_shards.push(to_shard);
         outputs.push(output);
-        let ending = ending();
         let (options, shared, watched) = (options.clone(), shared.clone(), watched.clone());
         let suspicion = suspicion.clone();
         let worker = work::ShardWorker { index, options, shard, parts, output: to_output, shared, watched, suspicion };
-        workers.push(spawn(format!("shard-{index}"), ending, move || worker.run()));
+        workers.push(spawn(format!("shard-{index}"), ending(), move || worker.run()));
     }
     for index in 0..n_decoders {
         let exchange =
