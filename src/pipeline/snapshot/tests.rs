@@ -157,7 +157,7 @@ fn files_that_do_not_belong_together_are_refused() {
     assert_eq!(load(&disk, "ours").unwrap_err().to_string(), "blocks-00000001: is not there");
 }
 
-/// The promise of the issue: truncated, or one bit flipped, at every 512th byte of about 1 MiB.
+/// Truncated, or one bit flipped, at every 512th byte of about 1 MiB.
 #[test]
 fn a_damaged_snapshot_is_never_accepted() {
     let disk = MemoryDisk::new();
