@@ -43,9 +43,13 @@ fn fill(n: u64, recorder: &mut Recorder<Folder>, store: &MemoryStore) -> u64 {
         number += 1;
         let mut entries = BlockWriter::default();
         entries.append(shard.save(false).entries);
-        let meta =
-            MetaEntry { epoch: number, hash_key: HashKey::FIXED.0.to_vec(), safe_from: 1, ..MetaEntry::default() };
-        entries.push(Kind::Meta(Box::new(meta)));
+        entries.push(Kind::Meta(Box::new(MetaEntry {
+            epoch: number,
+            hash_key: HashKey::FIXED.0.to_vec(),
+            config_version: options.config_version,
+            safe_from: 1,
+            ..MetaEntry::default()
+        })));
         let blocks = entries.finish(number);
         n_bytes += blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>();
         let bytes = blocks.iter().map(|block| block.bytes.clone()).collect();
