@@ -1,6 +1,8 @@
 //! The samples of an incident: kept, stored and handed on as the JSON they become anyway, and taken apart only for whoever
 //! looks at them. A flood makes samples by the thousand; hardly any is ever looked at.
 
+mod measure;
+
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
@@ -12,6 +14,8 @@ use crate::model::fingerprint::Fingerprint;
 use crate::model::incident::Sample;
 use crate::model::labels::BytePairs;
 use crate::model::time::Timestamp;
+
+pub use measure::{Measured, measure};
 
 /// A list of samples. To whoever reads it, it is a `Vec<Sample>`; cloning shares the text.
 #[derive(Clone, Default)]
@@ -286,6 +290,8 @@ mod tests {
             let pairs = list[0].labels.iter().chain(&list[0].annotations);
             let n_bytes: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
             prop_assert_eq!(texts.n_bytes(), n_bytes + url.len());
+            let measured = Measured { fingerprint: Fingerprint(fingerprint), end: json.len() - 1, n_bytes: texts.n_bytes() };
+            prop_assert_eq!(measure(&json), Some(vec![measured]));
             let mut samples = Samples::rendered(json.into());
             prop_assert_eq!(&samples, &Samples::from(list));
             samples.clear();

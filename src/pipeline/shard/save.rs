@@ -235,8 +235,11 @@ impl Shard {
         }
     }
 
-    /// Takes a group and its members from a restored state. Clocks must have been set before.
-    pub fn load(&mut self, entry: &GroupEntry, samples: &[u8], members: &[Returning]) {
+    /// Takes a group and its members from a restored state. Clocks must have been set before. `false`: its samples are no
+    /// list of samples.
+    #[must_use]
+    pub fn load(&mut self, entry: &GroupEntry, samples: Vec<u8>, members: &[&Returning]) -> bool {
+        let Some(samples) = KeptSamples::from_json(samples) else { return false };
         let slot = self.load_group(entry, samples);
         for member in members {
             let old = MemberKey(member.entry.touch.key.into());
@@ -253,12 +256,16 @@ impl Shard {
                     self.touch_member(entry_slot, Unsaved::Whole);
                 }
             }
+            if !entry.held.is_empty() && member.key != old {
+                self.touch_group(slot); // Its held alerts name their members by keys.
+            }
         }
         self.bind_held(slot, entry, members);
         self.file_window(slot);
         self.file_retire(slot);
         self.file_hold(slot);
         self.file_report(slot);
+        true
     }
 
     fn load_member(&mut self, group_slot: u32, member: &Returning) -> u32 {
@@ -292,7 +299,7 @@ impl Shard {
     }
 
     /// Held alerts name their members by the keys of the state; entries have new slots, and perhaps new keys.
-    fn bind_held(&mut self, slot: u32, entry: &GroupEntry, members: &[Returning]) {
+    fn bind_held(&mut self, slot: u32, entry: &GroupEntry, members: &[&Returning]) {
         if entry.held.is_empty() {
             return;
         }
@@ -318,7 +325,7 @@ impl Shard {
         }
     }
 
-    fn load_group(&mut self, entry: &GroupEntry, samples: &[u8]) -> u32 {
+    fn load_group(&mut self, entry: &GroupEntry, samples: KeptSamples) -> u32 {
         let rule = self.rules.iter().position(|rule| rule.name == entry.rule).map(|index| index as u16);
         let hash = GroupHash(entry.hash.into());
         let mut group = Group::new(hash, 0, &entry.rule, labels::to_map(&entry.labels), Timestamp(entry.first_seen));
@@ -347,7 +354,7 @@ impl Shard {
             (None, _) => Pending::Nothing,
         };
         group.last_emission = Timestamp(entry.last_emission);
-        group.samples = KeptSamples::from_json(samples);
+        group.samples = samples;
         group.unsaved = Unsaved::No;
         let gone = rule.is_none() && group.ended.is_none() && !group.is_held();
         if gone {

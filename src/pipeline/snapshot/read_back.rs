@@ -6,8 +6,8 @@ use crate::pipeline::sink::{EpochSink, RestoreError, Resumed};
 use crate::pipeline::snapshot::Refused;
 use crate::pipeline::snapshot::load::Loaded;
 use crate::pipeline::snapshot::record::Durable;
-use crate::pipeline::state::Restored;
 use crate::pipeline::state::block::epoch_of;
+use crate::pipeline::state::{Assembly, Restored};
 
 /// A snapshot and whoever writes it: a thread (`Keeper`), or the caller's own (`Recorder`), for simulation.
 pub trait LocalCopy {
@@ -34,9 +34,9 @@ pub trait LocalCopy {
 /// As `EpochSink::restore`; a snapshot that cannot be used is no error.
 pub fn read_back<C: LocalCopy>(sink: &mut dyn EpochSink, copy: Option<&mut C>) -> Result<Restored, RestoreError> {
     let Some(copy) = copy else {
-        let mut restored = Restored::default();
-        sink.restore(&mut |block| restored.take_block(block))?;
-        return Ok(restored);
+        let mut assembly = Assembly::new(Restored::default())?;
+        sink.restore(&mut |block| assembly.take_block(block))?;
+        return assembly.finish();
     };
     match copy.load() {
         Ok(Some(loaded)) => {
@@ -47,15 +47,15 @@ pub fn read_back<C: LocalCopy>(sink: &mut dyn EpochSink, copy: Option<&mut C>) -
         Ok(None) => tracing::info!("there is no local snapshot: the state topic is read as a whole"),
         Err(refused) => tell_refused(copy, &refused.to_string()),
     }
-    let mut restored = Restored::default();
+    let mut assembly = Assembly::new(Restored::default())?;
     let mut tee = Tee { copy, has_begun: false, open: None };
     sink.restore(&mut |block| {
-        restored.take_block(block)?;
+        assembly.take_block(block)?;
         tee.take(block);
         Ok(())
     })?;
     tee.finish(sink.place());
-    Ok(restored)
+    assembly.finish()
 }
 
 /// `None` if the snapshot does not fit the store.
@@ -64,11 +64,12 @@ fn go_on<C: LocalCopy>(
     copy: &mut C,
     loaded: Loaded,
 ) -> Result<Option<Restored>, RestoreError> {
-    let Loaded { mut restored, seam, .. } = loaded;
+    let Loaded { restored, seam, .. } = loaded;
     let (n_local, epoch) = (restored.n_blocks, seam.epoch);
+    let mut assembly = Assembly::new(restored)?;
     let mut tee = Tee { copy, has_begun: true, open: None };
     let resumed = sink.restore_after(&seam, &mut |block| {
-        restored.take_block(block)?;
+        assembly.take_block(block)?;
         tee.take(block);
         Ok(())
     })?;
@@ -77,6 +78,7 @@ fn go_on<C: LocalCopy>(
         return Ok(None);
     }
     tee.finish(sink.place());
+    let restored = assembly.finish()?;
     let n_read = restored.n_blocks - n_local;
     tracing::info!(
         epoch,

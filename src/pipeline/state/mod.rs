@@ -1,6 +1,7 @@
 //! State entries to blocks and back: versioned, checked, the same bytes in Kafka and SQLite; and when all of them are
 //! written anew. No I/O.
 
+pub mod assembly;
 pub mod block;
 pub mod encode;
 pub mod entry;
@@ -8,6 +9,7 @@ pub mod restore;
 pub mod seam;
 pub mod sweep;
 
+pub use assembly::Assembly;
 pub use block::{BlockWriter, read_block};
 pub use restore::Restored;
 pub use seam::{Seam, SeamCheck};

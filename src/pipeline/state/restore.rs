@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::model::fingerprint::{GroupHash, HashKey, HashedMap, IncidentId, MemberKey};
 use crate::pipeline::sink::RestoreError;
-use crate::pipeline::state::block::read_block;
+use crate::pipeline::state::block::{Decoded, decode_block};
 use crate::pipeline::state::entry::{GroupEntry, Kind, MemberEntry, MetaEntry, OwnEntry, TouchEntry};
 
 /// State as it was at the end of the last durable epoch.
@@ -39,10 +39,17 @@ impl Restored {
     /// # Errors
     /// When the block is damaged or of an unknown version, or epochs are missing in between.
     pub fn take_block(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let mut kinds = Vec::new();
-        let epoch = read_block(bytes, &mut |kind| kinds.push(kind))?;
+        self.take_decoded(decode_block(bytes)?)
+    }
+
+    /// As `take_block`, of a block that was decoded already.
+    ///
+    /// # Errors
+    /// When epochs are missing in between.
+    pub fn take_decoded(&mut self, block: Decoded) -> Result<(), RestoreError> {
+        let Decoded { epoch, n_bytes, entries } = block;
         self.n_blocks += 1;
-        self.n_bytes += bytes.len() as u64;
+        self.n_bytes += n_bytes;
         if let Some(meta) = &self.meta
             && epoch != meta.epoch + 1
             && epoch != meta.epoch
@@ -52,7 +59,7 @@ impl Restored {
                 "state: epoch {epoch} follows epoch {last}: blocks in between are missing"
             )));
         }
-        kinds.into_iter().for_each(|kind| self.take(kind));
+        entries.into_iter().for_each(|kind| self.take(kind));
         Ok(())
     }
 
