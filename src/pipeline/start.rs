@@ -20,8 +20,8 @@ use crate::pipeline::pressure::{Level, Offender, Pressure};
 use crate::pipeline::shard::Shard;
 use crate::pipeline::sink::RestoreError;
 use crate::pipeline::source::{Position, SourceIndex};
-use crate::pipeline::state::Restored;
 use crate::pipeline::state::entry::MetaEntry;
+use crate::pipeline::state::{Restored, check};
 
 use load::{Told, load};
 
@@ -57,6 +57,7 @@ impl Start {
     /// # Errors
     /// When the state does not hold what it must.
     pub fn new(options: Arc<Options>, mut restored: Restored, fresh_key: HashKey) -> Result<Self, RestoreError> {
+        check::whole(&restored).map_err(|what| RestoreError(format!("state: {what}")))?;
         let key = restored.hash_key()?.unwrap_or(fresh_key);
         let meta = restored.meta.take().unwrap_or_default();
         let rekeys = meta.epoch > 0 && meta.config_version != options.config_version;

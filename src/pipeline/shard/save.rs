@@ -331,7 +331,7 @@ impl Shard {
         let mut group = Group::new(hash, 0, &entry.rule, labels::to_map(&entry.labels), Timestamp(entry.first_seen));
         group.rule = rule;
         group.incident = IncidentId(entry.incident.into());
-        group.opening_reason = reason_of(&entry.opening_reason).unwrap_or(EventReason::FirstAlert);
+        group.opening_reason = EventReason::from_word(&entry.opening_reason).unwrap_or(EventReason::FirstAlert);
         group.predecessor = entry.predecessor.map(|id| IncidentId(id.into()));
         group.window_from = Timestamp(entry.window_from);
         group.window_members = entry.window_members;
@@ -348,7 +348,7 @@ impl Shard {
         group.counts = counts_of(entry);
         group.severity_max = Severity::from_number(entry.severity_max);
         group.feed = entry.feed.iter().fold(Feed::default(), |feed, hash| feed.with(self.source_by_hash(*hash)));
-        group.pending = match (entry.report_due, reason_of(&entry.change)) {
+        group.pending = match (entry.report_due, EventReason::from_word(&entry.change)) {
             (Some(due), Some(reason)) => Pending::Change(reason, Timestamp(due)),
             (Some(due), None) => Pending::Opening(Timestamp(due)),
             (None, _) => Pending::Nothing,
@@ -405,8 +405,4 @@ fn counts_of(entry: &GroupEntry) -> Counts {
 
 fn reason_text(reason: EventReason) -> String {
     serde_json::to_value(reason).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-fn reason_of(text: &str) -> Option<EventReason> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).ok()
 }

@@ -16,8 +16,8 @@ use crate::pipeline::shard::Shard;
 use crate::pipeline::shard::save::Returning;
 use crate::pipeline::sink::RestoreError;
 use crate::pipeline::source::SourceIndex;
-use crate::pipeline::state::Restored;
 use crate::pipeline::state::entry::{GroupEntry, MemberEntry};
+use crate::pipeline::state::{Restored, check};
 
 /// What tells readers of the incidents of a state: revisions, and when it was durable.
 #[derive(Clone, Copy)]
@@ -63,7 +63,7 @@ pub(super) fn load(
 ) -> Result<(Placement, Vec<Arc<IncidentEvent>>), RestoreError> {
     let mut groups = groups_of(&mut restored);
     let mut keying = Keying::new(options, key, rekeys);
-    let members = place_members(restored.members, &mut groups, &mut keying);
+    let members = place_members(&mut restored, &mut groups, &mut keying)?;
     let placement: Placement = Arc::new(keying.ties.placement(options.shards));
     let mut homes: Vec<Vec<Loading>> = shards.iter().map(|_| Vec::new()).collect();
     for group in groups {
@@ -105,10 +105,11 @@ fn groups_of(restored: &mut Restored) -> Vec<Loading> {
 
 /// Gives every member its key, and every group the places of its members.
 fn place_members(
-    members: HashedMap<MemberKey, MemberEntry>,
+    restored: &mut Restored,
     groups: &mut [Loading],
     keying: &mut Keying<'_>,
-) -> Vec<Returning> {
+) -> Result<Vec<Returning>, RestoreError> {
+    let members = std::mem::take(&mut restored.members);
     let mut numbers: HashedMap<IncidentId, u32> = HashedMap::default();
     for (number, group) in (0..).zip(groups.iter()) {
         numbers.insert(group_id(group.entry.incident.into(), group.entry.hash.into()), number);
@@ -117,7 +118,10 @@ fn place_members(
     for (old, entry) in members {
         let id = group_id(entry.incident.into(), entry.group.into());
         let number = numbers.get(&id).map(|number| *number as usize);
-        let Some(group) = number.and_then(|number| groups.get_mut(number)) else { continue };
+        let Some(group) = number.and_then(|number| groups.get_mut(number)) else {
+            check::lost(restored, &entry).map_err(refused)?;
+            continue;
+        };
         let (key, fingerprint) = keying.key_of(old, &entry);
         group.members.push(Place { key, old, at: all.len() as u32 });
         all.push(Returning { key, fingerprint, entry, is_merged: false });
@@ -130,7 +134,7 @@ fn place_members(
         };
         all.iter_mut().for_each(|member| member.is_merged = !stays(member));
     }
-    all
+    Ok(all)
 }
 
 fn load_shard(
@@ -142,14 +146,17 @@ fn load_shard(
     for Loading { entry, samples, members: mut places } in groups {
         places.sort_unstable();
         let members: Vec<&Returning> = places.iter().filter_map(|place| all.get(place.at as usize)).collect();
+        let revision = told.revisions.get(&IncidentId(entry.incident.into())).copied();
+        check::group(&entry, members.iter().map(|member| &member.entry), revision).map_err(refused)?;
         if !shard.load(&entry, samples, &members) {
-            let (incident, hash) = (IncidentId(entry.incident.into()), GroupHash(entry.hash.into()));
-            return Err(RestoreError(format!(
-                "state: incident {incident} of group {hash}: its samples cannot be read"
-            )));
+            return Err(refused(format!("{}: its samples cannot be read", check::name_of(&entry))));
         }
     }
     Ok(shard.incidents().filter_map(|event| told.standing(event)).collect())
+}
+
+fn refused(what: String) -> RestoreError {
+    RestoreError(format!("state: {what}"))
 }
 
 fn group_id(incident: u128, hash: u128) -> IncidentId {

@@ -3,6 +3,7 @@
 
 pub mod assembly;
 pub mod block;
+pub mod check;
 pub mod encode;
 pub mod entry;
 pub mod restore;

@@ -27,6 +27,10 @@ pub struct Restored {
     pub revisions: HashedMap<IncidentId, u64>,
     /// Incidents of tidegate itself, by the source they are about.
     pub own: BTreeMap<String, Box<OwnEntry>>,
+    /// Groups that left, by incident or group key: their members left with them.
+    pub gone: HashedMap<IncidentId, ()>,
+    /// First and last epoch of the blocks read.
+    pub epochs: Option<(u64, u64)>,
     /// Blocks read.
     pub n_blocks: u64,
     /// Bytes of those blocks.
@@ -59,6 +63,7 @@ impl Restored {
                 "state: epoch {epoch} follows epoch {last}: blocks in between are missing"
             )));
         }
+        self.epochs = Some((self.epochs.map_or(epoch, |(first, _)| first), epoch));
         entries.into_iter().for_each(|kind| self.take(kind));
         Ok(())
     }
@@ -80,10 +85,12 @@ impl Restored {
             }
             Kind::GroupGone(incident) => {
                 self.groups.remove(&IncidentId(incident.into()));
+                self.gone.insert(IncidentId(incident.into()), ());
                 self.samples.remove(&IncidentId(incident.into()));
             }
             Kind::HeldGone(group) => {
                 self.held.remove(&GroupHash(group.into()));
+                self.gone.insert(IncidentId(group.into()), ());
                 self.samples.remove(&IncidentId(group.into()));
             }
             Kind::Samples(samples) => {
