@@ -1,7 +1,7 @@
 //! The samples of an incident: kept, stored and handed on as the JSON they become anyway, and taken apart only for whoever
 //! looks at them. A flood makes samples by the thousand; hardly any is ever looked at.
 
-mod measure;
+pub mod measure;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -14,8 +14,6 @@ use crate::model::fingerprint::Fingerprint;
 use crate::model::incident::Sample;
 use crate::model::labels::BytePairs;
 use crate::model::time::Timestamp;
-
-pub use measure::{Measured, measure};
 
 /// A list of samples. To whoever reads it, it is a `Vec<Sample>`; cloning shares the text.
 #[derive(Clone, Default)]
@@ -238,6 +236,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::model::labels;
+    use measure::{Measured, measure};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 

@@ -14,7 +14,6 @@ use tidegate::pipeline::state::BlockWriter;
 use tidegate::pipeline::state::entry::{Kind, MetaEntry, SamplesEntry, Wide};
 
 use crate::daemon::http;
-use crate::daemon::ledger::Ledger;
 use crate::daemon::sender::NATIVE;
 use crate::daemon::{Home, wait_for};
 
@@ -120,9 +119,11 @@ fn a_full_disk_is_waited_for_and_nothing_that_was_answered_is_lost() {
     wait_for("ready again", || http::get(home.address(), "/-/ready").is_ok_and(|answer| answer.status == 200));
     wait_for("told", || log(&home).contains("alerts are taken again"));
     assert_eq!(post(&home, 100, 4_000), 200, "the sender repeats what was not answered");
-    daemon.scrape().assert_conserved();
+    let scrape = daemon.scrape();
+    scrape.assert_conserved();
+    assert_eq!(scrape.sum("tidegate_live_fingerprints"), 4_100, "every fingerprint, once");
+    assert!((4_100..=8_100).contains(&scrape.received()), "sent again once: {}", scrape.received());
     daemon.stop();
-    assert_eq!(Ledger::read(&home.data()).members(), 4_100, "every fingerprint, once");
 
     disk.remount("ro");
     let (status, said) = home.start_in_vain();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::fingerprint::Fingerprint;
-use crate::model::samples::{Measured, SampleTexts, Samples, measure};
+use crate::model::samples::measure::{Measured, measure};
+use crate::model::samples::{SampleTexts, Samples};
 
 /// Texts of all samples of an incident, bytes. Even if JSON escaped every byte (sixfold), an event stays below the 1 MB
 /// that a Kafka topic takes by default.

@@ -7,7 +7,7 @@ use crate::model::alert::Severity;
 use crate::model::fingerprint::{Fingerprint, GroupHash, HashedMap, IncidentId, MemberKey};
 use crate::model::incident::EventReason;
 use crate::model::labels;
-use crate::model::samples::measure;
+use crate::model::samples::measure::measure;
 use crate::model::time::Timestamp;
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::pressure::Level;
