@@ -46,7 +46,8 @@ impl Daemon {
         Self::launch(config, folder, Some(format!("{}:{pass}", place.name())))
     }
 
-    fn launch(config: &Path, folder: &Path, crash: Option<String>) -> Self {
+    /// Starts a daemon and does not wait for it; `crash` is `TIDEGATE_TEST_CRASH`.
+    pub fn launch(config: &Path, folder: &Path, crash: Option<String>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = std::fs::File::options().create(true).append(true).open(folder.join("daemon.log")).unwrap();
         let child = Command::new(binary())
@@ -59,7 +60,7 @@ impl Daemon {
         Self { child, port }
     }
 
-    fn get(&self, path: &str) -> String {
+    pub fn get(&self, path: &str) -> String {
         let mut answer = String::new();
         if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
             let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
@@ -116,6 +117,24 @@ impl Daemon {
         }
         self.kill();
         false
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        let words = [format!("-{signal}"), self.child.id().to_string()];
+        assert!(Command::new("kill").args(words).status().unwrap().success());
+    }
+
+    /// Waits for its end; the exit code, if it was not killed.
+    pub fn ended(mut self, within: Duration) -> Option<i32> {
+        let watch = Stopwatch::start();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(watch.elapsed() < within, "it runs on after {within:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     pub fn kill(mut self) {

@@ -84,7 +84,7 @@ fn storm(cluster: &Cluster, input: &str, alerts: u64, rate: u64) -> Child {
 }
 
 /// What must be equal between a disturbed and an undisturbed run.
-fn essence(events: &[IncidentEvent]) -> BTreeSet<String> {
+pub fn essence(events: &[IncidentEvent]) -> BTreeSet<String> {
     let mut last: BTreeMap<String, &IncidentEvent> = BTreeMap::new();
     for event in events {
         last.insert(event.incident_id.to_string(), event);

@@ -13,6 +13,7 @@ mod requeue;
 mod sink;
 mod snapshot;
 mod source;
+mod standby;
 mod storm;
 mod topics;
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         &requeue::TESTS,
         &messages::TESTS,
         &snapshot::TESTS,
+        &standby::TESTS,
     ]
     .concat();
     let wanted: Vec<Test> = tests

@@ -139,5 +139,6 @@ impl Restored {
                 groups.contains_key(&IncidentId(incident))
             }
         });
+        self.gone.clear(); // No member refers to them any more.
     }
 }
