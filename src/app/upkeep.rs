@@ -17,7 +17,7 @@ use crate::pipeline::run::{COMMIT_BEAT, Shared};
 
 /// The recorder's samples are moved into their buckets this often.
 const METRICS_EVERY: Millis = Millis::seconds(5);
-/// A thread whose number has not grown for this long makes the daemon unready.
+/// A thread whose number has not grown for this long makes the daemon unready; so does an epoch that is tried for so long.
 const STALLED_AFTER: Millis = Millis::seconds(30);
 
 /// What is remembered between two looks.
@@ -30,6 +30,8 @@ pub(super) struct Upkeep {
     metrics_at: Timestamp,
     beats: Vec<u64>,
     beaten_at: Vec<Timestamp>,
+    /// Durable epochs, and since when there has been no other while one was on its way.
+    durable: (u64, Timestamp),
     blocked_ms: u64,
     told: [u64; 4],
     systemd: Systemd,
@@ -66,6 +68,7 @@ impl Upkeep {
             metrics_at: never,
             beats: Vec::new(),
             beaten_at: Vec::new(),
+            durable: (0, SystemClock.now()),
             blocked_ms: 0,
             told: [0; 4],
             systemd: Systemd::new(SystemClock.now()),
@@ -95,12 +98,16 @@ impl Upkeep {
         self.count(shared);
         self.tell_clocks(shared, now);
         let lively = self.lively(shared, now);
-        let (ready, alive) = (lively.iter().all(|moves| *moves), is_alive(&lively, shared.is_committing()));
-        self.metrics.set(Metric::Ready, &[], if ready { 1.0 } else { 0.0 });
-        self.board.update(|status| {
-            status.trouble =
-                (!ready).then(|| "the pipeline has not moved for 30 s; is the store reachable?".to_owned());
-        });
+        let alive = is_alive(&lively, shared.is_committing());
+        let trouble = if self.waits_for_store(shared, now) {
+            Some("no epoch has become durable for 30 s; is the store reachable, with room on its disk?")
+        } else if lively.iter().all(|moves| *moves) {
+            None
+        } else {
+            Some("the pipeline has not moved for 30 s; is the store reachable?")
+        };
+        self.metrics.set(Metric::Ready, &[], if trouble.is_none() { 1.0 } else { 0.0 });
+        self.board.update(|status| status.trouble = trouble.map(str::to_owned));
         self.look_after_the_rest(now, alive);
     }
 
@@ -167,6 +174,15 @@ impl Upkeep {
             });
             status.sources = known.collect();
         });
+    }
+
+    /// Whether one epoch has been on its way to the store for long. The commit thread moves all that time: it tries.
+    fn waits_for_store(&mut self, shared: &Shared, now: Timestamp) -> bool {
+        let n_committed = shared.n_committed();
+        if !shared.is_committing() || n_committed != self.durable.0 {
+            self.durable = (n_committed, now);
+        }
+        now - self.durable.1 >= STALLED_AFTER
     }
 
     /// Which threads have looped of late.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IntoDeserializer as _;
 use serde::{Deserialize, Serialize};
 
 use crate::model::alert::{Severity, Status};
@@ -90,6 +91,13 @@ pub enum EventReason {
 }
 
 impl EventReason {
+    /// The reason with this name in events and state.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        let named: serde::de::value::StrDeserializer<'_, serde::de::value::Error> = word.into_deserializer();
+        Self::deserialize(named).ok()
+    }
+
     /// The reason as people say it, to follow what happened: `resolved: every member sent its resolve`.
     #[must_use]
     pub const fn words(self) -> &'static str {

@@ -55,6 +55,16 @@ impl<'a> Iterator for BytePairs<'a> {
     }
 }
 
+/// Whether all of it is pairs of texts.
+#[must_use]
+pub fn is_whole(encoded: &[u8]) -> bool {
+    let mut pairs = BytePairs(encoded);
+    // Lengths are parts of it, too: of a set that is ASCII as a whole, every text is.
+    let is_ascii = encoded.is_ascii();
+    let is_text = |text: &[u8]| is_ascii || simdutf8::basic::from_utf8(text).is_ok();
+    pairs.by_ref().all(|(name, value)| is_text(name) && is_text(value)) && pairs.0.is_empty()
+}
+
 /// The value of the first label with that name in an encoded set.
 #[must_use]
 pub fn get<'a>(encoded: &'a [u8], name: &str) -> Option<&'a str> {
@@ -79,7 +89,11 @@ mod tests {
         assert_eq!(Pairs(&bytes).collect::<Vec<_>>(), pairs);
         assert_eq!(get(&bytes, "größe"), Some("1 µs"));
         assert_eq!(get(&bytes, "absent"), None);
+        assert!(is_whole(&bytes) && is_whole(&[]));
+        let no_text: Vec<u8> = bytes.iter().map(|byte| if *byte == 0xc3 { 0xff } else { *byte }).collect();
+        assert!(!is_whole(&no_text));
         bytes.truncate(bytes.len() - 1);
         assert_eq!(Pairs(&bytes).count(), 2, "a torn pair ends the walk");
+        assert!(!is_whole(&bytes));
     }
 }

@@ -1,6 +1,8 @@
 //! The samples of an incident: kept, stored and handed on as the JSON they become anyway, and taken apart only for whoever
 //! looks at them. A flood makes samples by the thousand; hardly any is ever looked at.
 
+pub mod measure;
+
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
@@ -234,6 +236,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::model::labels;
+    use measure::{Measured, measure};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -286,6 +289,8 @@ mod tests {
             let pairs = list[0].labels.iter().chain(&list[0].annotations);
             let n_bytes: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
             prop_assert_eq!(texts.n_bytes(), n_bytes + url.len());
+            let measured = Measured { fingerprint: Fingerprint(fingerprint), end: json.len() - 1, n_bytes: texts.n_bytes() };
+            prop_assert_eq!(measure(&json), Some(vec![measured]));
             let mut samples = Samples::rendered(json.into());
             prop_assert_eq!(&samples, &Samples::from(list));
             samples.clear();

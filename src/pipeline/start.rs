@@ -1,28 +1,29 @@
 //! From restored state and configuration to shards, builder and routing: the same code for a first start, a restart, a
 //! take-over and a reload (which is a restart without the reading).
 //!
-//! Under a changed configuration live fingerprints are re-keyed from their stored labels; open incidents keep their id
-//! and members. A group and the keys its members now have must live in one shard, which the placement sees to.
+//! `load` brings groups and members into the shards.
+
+mod load;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::fingerprint::{Fingerprint, GroupHash, HashKey, HashedMap, IncidentId, MemberKey, origin};
+use crate::model::fingerprint::HashKey;
 use crate::model::incident::IncidentEvent;
 use crate::model::time::Timestamp;
 use crate::pipeline::correlate::Correlator;
 use crate::pipeline::correlate::own::OwnIncidents;
 use crate::pipeline::epoch::{Beginning, EpochBuilder, SOURCE_CLOCK, SourceTotals, Summary, counter};
-use crate::pipeline::exchange::{Placement, shard_of};
-use crate::pipeline::identify::Identifier;
+use crate::pipeline::exchange::Placement;
 use crate::pipeline::options::Options;
 use crate::pipeline::pressure::{Level, Offender, Pressure};
 use crate::pipeline::shard::Shard;
-use crate::pipeline::shard::save::Returning;
 use crate::pipeline::sink::RestoreError;
 use crate::pipeline::source::{Position, SourceIndex};
-use crate::pipeline::state::Restored;
-use crate::pipeline::state::entry::{GroupEntry, MetaEntry};
+use crate::pipeline::state::entry::MetaEntry;
+use crate::pipeline::state::{Restored, check};
+
+use load::{Told, load};
 
 /// Everything a run starts from.
 pub struct Start {
@@ -56,8 +57,8 @@ impl Start {
     /// # Errors
     /// When the state does not hold what it must.
     pub fn new(options: Arc<Options>, mut restored: Restored, fresh_key: HashKey) -> Result<Self, RestoreError> {
+        check::whole(&restored).map_err(|what| RestoreError(format!("state: {what}")))?;
         let key = restored.hash_key()?.unwrap_or(fresh_key);
-        restored.settle();
         let meta = restored.meta.take().unwrap_or_default();
         let rekeys = meta.epoch > 0 && meta.config_version != options.config_version;
         let (clocks, totals) = (clocks_of(&options, &meta), totals_of(&options, &meta));
@@ -67,12 +68,15 @@ impl Start {
         shards.iter_mut().for_each(|shard| shard.set_clocks(&clocks, Timestamp::MIN));
         let pressure = pressure_of(&options, &meta);
         shards.iter_mut().for_each(|shard| shard.set_pressure(pressure.clone()));
-        let placement = load(&options, key, &mut restored, rekeys, &mut shards);
         let revisions = std::mem::take(&mut restored.revisions);
+        let block_bytes = restored.n_bytes;
+        let own = std::mem::take(&mut restored.own);
+        let told = Told { revisions: &revisions, wall };
+        let (placement, mut seed) = load(&options, key, restored, rekeys, &mut shards, told)?;
         let names: Vec<String> = options.sources.iter().map(|source| source.name.clone()).collect();
-        let own = OwnIncidents::new(key, names.clone(), pressure.clone(), std::mem::take(&mut restored.own));
+        let own = OwnIncidents::new(key, names.clone(), pressure.clone(), own);
+        seed.extend(own.standing().filter_map(|event| told.standing(event)));
         let correlator = Correlator::new(revisions).with_own(own);
-        let seed = seed_of(&shards, &correlator, wall);
         let positions = positions_of(&meta);
         let known = |name: &str| counter::ALL.into_iter().find(|known| *known == name);
         let counters: BTreeMap<&'static str, u64> =
@@ -87,7 +91,7 @@ impl Start {
             counters,
             pressure: pressure.clone(),
             safe_from: meta.safe_from,
-            block_bytes: restored.n_bytes,
+            block_bytes,
         };
         let builder = EpochBuilder::new(key, options.config_version, names, correlator, beginning);
         Ok(Self {
@@ -154,96 +158,4 @@ fn totals_of(options: &Options, meta: &MetaEntry) -> Vec<SourceTotals> {
         totals
     };
     options.sources.iter().map(|source| totals(&source.name)).collect()
-}
-
-/// Loads every group with its members into its shard.
-fn load(options: &Options, key: HashKey, restored: &mut Restored, rekeys: bool, shards: &mut [Shard]) -> Placement {
-    let mut by_group: HashedMap<IncidentId, Vec<Returning>> = HashedMap::default();
-    let mut ties = Ties::default();
-    let mut identifier = Identifier::new(options, key);
-    let mut newest: HashedMap<MemberKey, (i64, MemberKey)> = HashedMap::default();
-    for (old, entry) in std::mem::take(&mut restored.members) {
-        let (mut key, mut fingerprint) = (old, Fingerprint(entry.fingerprint.into()));
-        // Where its group is, where its repeats go, and where they went: all in one shard.
-        let group = GroupHash(entry.group.into());
-        ties.tie(group, key.group(fingerprint));
-        if rekeys {
-            let source = options.sources.iter().position(|source| origin(&source.name, "") == entry.source);
-            let known = identifier.identify(SourceIndex(source.unwrap_or(0) as u8), &entry.labels);
-            (key, fingerprint) = (MemberKey::new(known.fingerprint, known.group), known.fingerprint);
-            ties.tie(group, known.group);
-            let heard = newest.entry(key).or_insert((i64::MIN, old));
-            *heard = (*heard).max((entry.touch.last, old));
-        }
-        let id = group_id(entry.incident.into(), entry.group.into());
-        by_group.entry(id).or_default().push(Returning { key, fingerprint, entry, is_merged: false });
-    }
-    let placement: Placement = Arc::new(ties.placement(options.shards));
-    let groups =
-        std::mem::take(&mut restored.groups).into_values().chain(std::mem::take(&mut restored.held).into_values());
-    let mut groups: Vec<Box<GroupEntry>> = groups.collect();
-    groups.sort_unstable_by_key(|group| u128::from(group.incident)); // The order of slots must not depend on a hash map.
-    for group in groups {
-        let id = group_id(group.incident.into(), group.hash.into());
-        let samples = restored.samples.remove(&id).unwrap_or_default();
-        let mut members = by_group.remove(&id).unwrap_or_default();
-        members.sort_unstable_by_key(|member| (member.key, u128::from(member.entry.touch.key)));
-        for member in &mut members {
-            // Of members that a new identity makes one, the one heard last stays.
-            let stays = newest.get(&member.key).is_none_or(|(_, key)| key.0 == member.entry.touch.key.into());
-            member.is_merged = !stays;
-        }
-        let home = shard_of(&placement, GroupHash(group.hash.into()), shards.len());
-        let Some(shard) = shards.get_mut(home) else { continue };
-        shard.load(&group, &samples, &members);
-    }
-    placement
-}
-
-fn group_id(incident: u128, hash: u128) -> IncidentId {
-    IncidentId(if incident == 0 { hash } else { incident })
-}
-
-/// The open incidents as they stood at the last durable epoch, whose time is all that is known of when they were told.
-fn seed_of(shards: &[Shard], correlator: &Correlator, wall: Timestamp) -> Vec<Arc<IncidentEvent>> {
-    let mut seed: Vec<Arc<IncidentEvent>> = Vec::new();
-    for shard in shards {
-        seed.extend(shard.incidents().filter_map(|event| standing(event, correlator, wall)));
-    }
-    seed.extend(correlator.own().filter_map(|event| standing(event, correlator, wall)));
-    seed
-}
-
-fn standing(mut event: IncidentEvent, correlator: &Correlator, wall: Timestamp) -> Option<Arc<IncidentEvent>> {
-    event.revision = correlator.revision(event.incident_id);
-    event.committed_at = wall;
-    (event.revision > 0).then(|| Arc::new(event))
-}
-
-/// Group keys that must share a shard, as disjoint sets.
-#[derive(Default)]
-struct Ties(HashedMap<GroupHash, GroupHash>);
-
-impl Ties {
-    fn tie(&mut self, one: GroupHash, other: GroupHash) {
-        if one == other {
-            return;
-        }
-        let (a, b) = (self.root(one), self.root(other));
-        let (low, high) = (a.min(b), a.max(b)); // The least key is the root, whatever the order of ties.
-        self.0.insert(high, low);
-        self.0.entry(low).or_insert(low);
-    }
-
-    fn root(&self, mut key: GroupHash) -> GroupHash {
-        while let Some(parent) = self.0.get(&key).filter(|parent| **parent != key) {
-            key = *parent;
-        }
-        key
-    }
-
-    fn placement(&self, n_shards: usize) -> HashedMap<GroupHash, u32> {
-        let none = Placement::default();
-        self.0.keys().map(|key| (*key, shard_of(&none, self.root(*key), n_shards) as u32)).collect()
-    }
 }

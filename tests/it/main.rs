@@ -17,6 +17,7 @@ mod docs;
 mod doctor;
 mod downtime;
 mod engine;
+mod full_disk;
 mod hostile;
 mod incident;
 mod json;

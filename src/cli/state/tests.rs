@@ -13,10 +13,10 @@ use crate::model::time::Timestamp;
 use crate::pipeline::sink::sqlite::{FILE_NAME, SqliteOptions, SqliteSink};
 use crate::pipeline::sink::{Epoch, EpochSink as _};
 use crate::pipeline::snapshot::{Durable, Folder, LocalCopy as _, Recorder};
-use crate::pipeline::state::BlockWriter;
 use crate::pipeline::state::entry::{
     GroupEntry, IncidentEntry, Kind, MemberEntry, MetaEntry, PositionEntry, TotalsEntry, TouchEntry, Wide,
 };
+use crate::pipeline::state::{BlockWriter, read_block};
 
 #[derive(Parser)]
 struct Cli {
@@ -46,7 +46,18 @@ fn member() -> MemberEntry {
 
 /// Three epochs: an incident, nothing, and the end with totals.
 fn epochs(received: u64) -> Vec<Epoch> {
-    let group = GroupEntry { hash: wide(8), incident: wide(7), rule: "all".to_owned(), ..GroupEntry::default() };
+    let group = GroupEntry {
+        hash: wide(8),
+        incident: wide(7),
+        rule: "all".to_owned(),
+        opening_reason: "first_alert".to_owned(),
+        firing: 1,
+        members: 1,
+        severity_counts: vec![0, 0, 0, 3, 0, 0],
+        status_counts: vec![3, 0],
+        feed: vec![origin("in", "")],
+        ..GroupEntry::default()
+    };
     let first = vec![
         Kind::Member(member()),
         Kind::Group(Box::new(group)),
@@ -163,6 +174,25 @@ fn every_fault_is_named() {
         assert_eq!(told, expected, "{sql}");
         assert!(lines.last().unwrap().contains("fault"), "{lines:?}");
     }
+}
+
+#[test]
+fn content_that_cannot_be_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sink = SqliteSink::open(SqliteOptions::new(folder.path().join(FILE_NAME))).unwrap();
+    let mut epochs = epochs(3);
+    let mut writer = BlockWriter::default();
+    let touch = TouchEntry { state: 1, ..member().touch };
+    writer.push(Kind::Touch(touch));
+    read_block(&epochs[2].blocks[0].bytes, &mut |kind| writer.push(kind)).unwrap();
+    epochs[2].blocks = writer.finish(3);
+    epochs.iter().for_each(|epoch| {
+        sink.commit(epoch).unwrap();
+    });
+    drop(sink);
+    let (code, lines) = verify(folder.path());
+    let told = "fault: incident 00000000000000000000000000000007: 1 members fire, and 0 of its fingerprints do";
+    assert!(code == 1 && lines.iter().any(|line| line == told), "{lines:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::model::time::Timestamp;
 use crate::pipeline::epoch::SOURCE_CLOCK;
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::state::entry::{Kind, MetaEntry, TotalsEntry};
-use crate::pipeline::state::{Restored, read_block};
+use crate::pipeline::state::{Restored, check, read_block};
 
 /// Faults that are told one by one.
 const FAULTS_SHOWN: usize = 20;
@@ -122,14 +122,18 @@ impl Checker {
         if let Some(why) = unread {
             self.fault(why);
         }
-        match (self.before, self.restored.meta.take()) {
+        match (self.before, self.restored.meta.clone()) {
             (None, _) if self.verified.faults.is_empty() => self.fault("there is no block: no state yet".to_owned()),
             (None, _) => {}
             (Some((_, true)), Some(meta)) => self.look_at(&meta),
             (Some((last, _)), _) => self.fault(format!("epoch {last}, the last, does not end with a meta entry")),
         }
-        self.restored.settle();
-        let Self { restored, mut verified, .. } = self;
+        let mut restored = std::mem::take(&mut self.restored);
+        if self.verified.faults.is_empty() {
+            check::all(&restored, &mut |fault| self.fault(fault));
+        }
+        restored.settle();
+        let Self { mut verified, .. } = self;
         verified.fingerprints = restored.members.len();
         verified.firing = restored.members.values().filter(|member| member.touch.state == 0).count();
         verified.incidents = restored.groups.len();

@@ -63,6 +63,12 @@ impl Sketch {
         self.0.to_vec()
     }
 
+    /// Whether these are the registers of a sketch.
+    #[must_use]
+    pub fn is_one(bytes: &[u8]) -> bool {
+        bytes.len() == REGISTERS
+    }
+
     /// A sketch of the state; what is no sketch has seen nothing.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {

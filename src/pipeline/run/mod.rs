@@ -167,6 +167,12 @@ impl Shared {
         self.pressure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Epochs of this run that are durable.
+    #[must_use]
+    pub fn n_committed(&self) -> u64 {
+        self.committed.load(Ordering::Acquire)
+    }
+
     /// Whether an epoch is on its way to the sink.
     #[must_use]
     pub fn is_committing(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::fingerprint::Fingerprint;
-use crate::model::incident::Sample;
+use crate::model::samples::measure::{Measured, measure};
 use crate::model::samples::{SampleTexts, Samples};
 
 /// Texts of all samples of an incident, bytes. Even if JSON escaped every byte (sixfold), an event stays below the 1 MB
@@ -107,19 +107,18 @@ impl KeptSamples {
         Samples::rendered(self.json())
     }
 
-    /// Samples of a restored state; what cannot be read is no sample.
-    pub(crate) fn from_json(json: &[u8]) -> Self {
-        let list: Vec<Sample> = serde_json::from_slice(json).unwrap_or_default();
-        let mut samples = Self::default();
-        for sample in &list {
-            let pairs = sample.labels.iter().chain(&sample.annotations).map(|(name, value)| name.len() + value.len());
-            let n_bytes = pairs.sum::<usize>() + sample.generator_url.as_ref().map_or(0, String::len);
-            let end = samples.push(n_bytes, |json| {
-                serde_json::to_writer(json, sample).expect("a sample is texts and numbers");
-            });
-            samples.each.push(Kept { fingerprint: sample.fingerprint, end, n_bytes: n_bytes as u32 });
+    /// Samples of a restored state, whose text is kept as it is; `None` if it is no list of samples.
+    pub(crate) fn from_json(json: Vec<u8>) -> Option<Self> {
+        let found = measure(&json)?;
+        if found.is_empty() {
+            return Some(Self::default());
         }
-        samples
+        let kept = |sample: Measured| Kept {
+            fingerprint: sample.fingerprint,
+            end: sample.end as u32,
+            n_bytes: sample.n_bytes as u32,
+        };
+        Some(Self { json: Arc::new(json), each: found.into_iter().map(kept).collect() })
     }
 }
 
@@ -128,6 +127,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::model::alert::Severity;
+    use crate::model::incident::Sample;
     use crate::model::labels;
     use crate::model::time::Timestamp;
 
@@ -158,11 +158,11 @@ mod tests {
         assert!(!add(&mut samples, 4, "a"), "there is no room");
         assert!(samples.remove(Fingerprint(2)) && !samples.remove(Fingerprint(2)));
         assert_eq!(read(&mut samples), [1, 3]);
-        let mut restored = KeptSamples::from_json(&samples.json());
+        let mut restored = KeptSamples::from_json(samples.json().to_vec()).unwrap();
         assert_eq!(restored.json(), samples.json());
         assert!(add(&mut restored, 5, "c") && restored.remove(Fingerprint(1)));
         assert_eq!(read(&mut restored), [3, 5]);
-        assert!(KeptSamples::from_json(b"[{").is_empty());
+        assert!(KeptSamples::from_json(b"[{".to_vec()).is_none());
     }
 
     #[test]

@@ -235,8 +235,11 @@ impl Shard {
         }
     }
 
-    /// Takes a group and its members from a restored state. Clocks must have been set before.
-    pub fn load(&mut self, entry: &GroupEntry, samples: &[u8], members: &[Returning]) {
+    /// Takes a group and its members from a restored state. Clocks must have been set before. `false`: its samples are no
+    /// list of samples.
+    #[must_use]
+    pub fn load(&mut self, entry: &GroupEntry, samples: Vec<u8>, members: &[&Returning]) -> bool {
+        let Some(samples) = KeptSamples::from_json(samples) else { return false };
         let slot = self.load_group(entry, samples);
         for member in members {
             let old = MemberKey(member.entry.touch.key.into());
@@ -253,12 +256,16 @@ impl Shard {
                     self.touch_member(entry_slot, Unsaved::Whole);
                 }
             }
+            if !entry.held.is_empty() && member.key != old {
+                self.touch_group(slot); // Its held alerts name their members by keys.
+            }
         }
         self.bind_held(slot, entry, members);
         self.file_window(slot);
         self.file_retire(slot);
         self.file_hold(slot);
         self.file_report(slot);
+        true
     }
 
     fn load_member(&mut self, group_slot: u32, member: &Returning) -> u32 {
@@ -292,7 +299,7 @@ impl Shard {
     }
 
     /// Held alerts name their members by the keys of the state; entries have new slots, and perhaps new keys.
-    fn bind_held(&mut self, slot: u32, entry: &GroupEntry, members: &[Returning]) {
+    fn bind_held(&mut self, slot: u32, entry: &GroupEntry, members: &[&Returning]) {
         if entry.held.is_empty() {
             return;
         }
@@ -318,13 +325,13 @@ impl Shard {
         }
     }
 
-    fn load_group(&mut self, entry: &GroupEntry, samples: &[u8]) -> u32 {
+    fn load_group(&mut self, entry: &GroupEntry, samples: KeptSamples) -> u32 {
         let rule = self.rules.iter().position(|rule| rule.name == entry.rule).map(|index| index as u16);
         let hash = GroupHash(entry.hash.into());
         let mut group = Group::new(hash, 0, &entry.rule, labels::to_map(&entry.labels), Timestamp(entry.first_seen));
         group.rule = rule;
         group.incident = IncidentId(entry.incident.into());
-        group.opening_reason = reason_of(&entry.opening_reason).unwrap_or(EventReason::FirstAlert);
+        group.opening_reason = EventReason::from_word(&entry.opening_reason).unwrap_or(EventReason::FirstAlert);
         group.predecessor = entry.predecessor.map(|id| IncidentId(id.into()));
         group.window_from = Timestamp(entry.window_from);
         group.window_members = entry.window_members;
@@ -341,13 +348,13 @@ impl Shard {
         group.counts = counts_of(entry);
         group.severity_max = Severity::from_number(entry.severity_max);
         group.feed = entry.feed.iter().fold(Feed::default(), |feed, hash| feed.with(self.source_by_hash(*hash)));
-        group.pending = match (entry.report_due, reason_of(&entry.change)) {
+        group.pending = match (entry.report_due, EventReason::from_word(&entry.change)) {
             (Some(due), Some(reason)) => Pending::Change(reason, Timestamp(due)),
             (Some(due), None) => Pending::Opening(Timestamp(due)),
             (None, _) => Pending::Nothing,
         };
         group.last_emission = Timestamp(entry.last_emission);
-        group.samples = KeptSamples::from_json(samples);
+        group.samples = samples;
         group.unsaved = Unsaved::No;
         let gone = rule.is_none() && group.ended.is_none() && !group.is_held();
         if gone {
@@ -398,8 +405,4 @@ fn counts_of(entry: &GroupEntry) -> Counts {
 
 fn reason_text(reason: EventReason) -> String {
     serde_json::to_value(reason).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-fn reason_of(text: &str) -> Option<EventReason> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).ok()
 }

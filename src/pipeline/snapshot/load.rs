@@ -5,12 +5,13 @@ use std::io::{BufReader, ErrorKind, Read as _};
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::pipeline::sink::RestoreError;
 use crate::pipeline::snapshot::Refused;
 use crate::pipeline::snapshot::disk::Disk;
 use crate::pipeline::snapshot::index::{self, Index};
 use crate::pipeline::snapshot::segment;
 use crate::pipeline::state::block::epoch_of;
-use crate::pipeline::state::{Restored, Seam};
+use crate::pipeline::state::{Assembly, Restored, Seam};
 
 /// Bytes read at a time.
 const BUFFER: usize = 256 << 10;
@@ -82,14 +83,16 @@ pub fn load(disk: &dyn Disk, namespace: &str) -> Result<Option<Loaded>, Refused>
     if index.namespace != namespace {
         return Err(Refused::Foreign { found: index.namespace, expected: namespace.to_owned() });
     }
-    let mut restored = Restored::default();
+    let state = |error: RestoreError| Refused::State(error.0);
+    let mut assembly = Assembly::new(Restored::default()).map_err(state)?;
     let mut last = Vec::new();
     read_blocks(disk, &index, &mut |block| {
         if epoch_of(block) == Some(index.epoch) {
             last.push(xxh3_128(block));
         }
-        restored.take_block(block).map_err(|error| Refused::State(error.0))
+        assembly.take_block(block).map_err(state)
     })?;
+    let restored = assembly.finish().map_err(state)?;
     let meta = restored.meta.as_ref().filter(|meta| meta.epoch == index.epoch);
     let Some(meta) = meta.filter(|meta| xxh3_128(&meta.hash_key).to_le_bytes()[..] == index.hash_key) else {
         let what = "its epoch or its hash key is not that of the blocks".to_owned();

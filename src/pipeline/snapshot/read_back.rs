@@ -8,7 +8,7 @@ use crate::pipeline::snapshot::Refused;
 use crate::pipeline::snapshot::load::Loaded;
 use crate::pipeline::snapshot::record::Durable;
 use crate::pipeline::state::block::epoch_of;
-use crate::pipeline::state::{Restored, Seam};
+use crate::pipeline::state::{Assembly, Restored, Seam};
 
 /// A snapshot and whoever writes it: a thread (`Keeper`), or the caller's own (`Recorder`), for simulation.
 pub trait LocalCopy {
@@ -35,9 +35,9 @@ pub trait LocalCopy {
 /// As `EpochSink::restore`; a snapshot that cannot be used is no error.
 pub fn read_back<C: LocalCopy>(sink: &mut dyn EpochSink, copy: Option<&mut C>) -> Result<Restored, RestoreError> {
     let Some(copy) = copy else {
-        let mut restored = Restored::default();
-        sink.restore(&mut |block| restored.take_block(block))?;
-        return Ok(restored);
+        let mut assembly = Assembly::new(Restored::default())?;
+        sink.restore(&mut |block| assembly.take_block(block))?;
+        return assembly.finish();
     };
     match copy.load() {
         Ok(Some(loaded)) => {
@@ -48,15 +48,15 @@ pub fn read_back<C: LocalCopy>(sink: &mut dyn EpochSink, copy: Option<&mut C>) -
         Ok(None) => tracing::info!("there is no local snapshot: the state topic is read as a whole"),
         Err(refused) => tell_refused(copy, &refused.to_string()),
     }
-    let mut restored = Restored::default();
+    let mut assembly = Assembly::new(Restored::default())?;
     let mut tee = Tee { copy, has_begun: false, open: None };
     sink.restore(&mut |block| {
-        restored.take_block(block)?;
+        assembly.take_block(block)?;
         tee.take(block);
         Ok(())
     })?;
     tee.finish(sink.place());
-    Ok(restored)
+    assembly.finish()
 }
 
 /// Reads the state back for one who has followed the store: of it only what is behind that state.

@@ -132,11 +132,22 @@ pub fn epoch_of(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(*rest.get(4..)?.first_chunk()?))
 }
 
-/// Reads a block: its epoch, and each entry to `each`. Nothing is handed on before the whole block is known to be sound.
+/// A block that is known to be sound.
+#[derive(Debug)]
+pub struct Decoded {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Bytes of the block.
+    pub n_bytes: u64,
+    /// Its entries, in their order.
+    pub entries: Vec<Kind>,
+}
+
+/// Reads a block.
 ///
 /// # Errors
 /// When the block is not ours, of a version this program does not know, cut, changed, or has an entry that cannot be read.
-pub fn read_block(bytes: &[u8], each: &mut dyn FnMut(Kind)) -> Result<u64, RestoreError> {
+pub fn decode_block(bytes: &[u8]) -> Result<Decoded, RestoreError> {
     let fault = |what: &str| RestoreError(format!("state block: {what}"));
     let (header, entries) = bytes.split_at_checked(HEADER).ok_or_else(|| fault("shorter than its header"))?;
     let field = |from: usize, len: usize| header.get(from..from + len).unwrap_or_default();
@@ -169,7 +180,16 @@ pub fn read_block(bytes: &[u8], each: &mut dyn FnMut(Kind)) -> Result<u64, Resto
                 .ok_or_else(|| fault(&format!("epoch {epoch}: an entry of a kind this program does not know")))?,
         );
     }
-    kinds.into_iter().for_each(each);
+    Ok(Decoded { epoch, n_bytes: bytes.len() as u64, entries: kinds })
+}
+
+/// Reads a block: its epoch, and each entry to `each`. Nothing is handed on before the whole block is known to be sound.
+///
+/// # Errors
+/// As `decode_block`.
+pub fn read_block(bytes: &[u8], each: &mut dyn FnMut(Kind)) -> Result<u64, RestoreError> {
+    let Decoded { epoch, entries, .. } = decode_block(bytes)?;
+    entries.into_iter().for_each(each);
     Ok(epoch)
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::model::fingerprint::{GroupHash, HashKey, HashedMap, IncidentId, MemberKey};
 use crate::pipeline::sink::RestoreError;
-use crate::pipeline::state::block::read_block;
+use crate::pipeline::state::block::{Decoded, decode_block};
 use crate::pipeline::state::entry::{GroupEntry, Kind, MemberEntry, MetaEntry, OwnEntry, TouchEntry};
 
 /// State as it was at the end of the last durable epoch.
@@ -27,6 +27,10 @@ pub struct Restored {
     pub revisions: HashedMap<IncidentId, u64>,
     /// Incidents of tidegate itself, by the source they are about.
     pub own: BTreeMap<String, Box<OwnEntry>>,
+    /// Groups that left, by incident or group key: their members left with them.
+    pub gone: HashedMap<IncidentId, ()>,
+    /// First and last epoch of the blocks read.
+    pub epochs: Option<(u64, u64)>,
     /// Blocks read.
     pub n_blocks: u64,
     /// Bytes of those blocks.
@@ -39,10 +43,17 @@ impl Restored {
     /// # Errors
     /// When the block is damaged or of an unknown version, or epochs are missing in between.
     pub fn take_block(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let mut kinds = Vec::new();
-        let epoch = read_block(bytes, &mut |kind| kinds.push(kind))?;
+        self.take_decoded(decode_block(bytes)?)
+    }
+
+    /// As `take_block`, of a block that was decoded already.
+    ///
+    /// # Errors
+    /// When epochs are missing in between.
+    pub fn take_decoded(&mut self, block: Decoded) -> Result<(), RestoreError> {
+        let Decoded { epoch, n_bytes, entries } = block;
         self.n_blocks += 1;
-        self.n_bytes += bytes.len() as u64;
+        self.n_bytes += n_bytes;
         if let Some(meta) = &self.meta
             && epoch != meta.epoch + 1
             && epoch != meta.epoch
@@ -52,7 +63,8 @@ impl Restored {
                 "state: epoch {epoch} follows epoch {last}: blocks in between are missing"
             )));
         }
-        kinds.into_iter().for_each(|kind| self.take(kind));
+        self.epochs = Some((self.epochs.map_or(epoch, |(first, _)| first), epoch));
+        entries.into_iter().for_each(|kind| self.take(kind));
         Ok(())
     }
 
@@ -73,10 +85,12 @@ impl Restored {
             }
             Kind::GroupGone(incident) => {
                 self.groups.remove(&IncidentId(incident.into()));
+                self.gone.insert(IncidentId(incident.into()), ());
                 self.samples.remove(&IncidentId(incident.into()));
             }
             Kind::HeldGone(group) => {
                 self.held.remove(&GroupHash(group.into()));
+                self.gone.insert(IncidentId(group.into()), ());
                 self.samples.remove(&IncidentId(group.into()));
             }
             Kind::Samples(samples) => {
@@ -125,5 +139,6 @@ impl Restored {
                 groups.contains_key(&IncidentId(incident))
             }
         });
+        self.gone.clear(); // No member refers to them any more.
     }
 }

@@ -86,6 +86,13 @@ impl Home {
         self.launch(Some(format!("{}:{pass}", place.name())))
     }
 
+    /// Starts a daemon that cannot come up: how it ended, and the last it said.
+    pub(crate) fn start_in_vain(&self) -> (ExitStatus, String) {
+        let daemon = self.launch(None);
+        let log = daemon.log.clone();
+        (daemon.wait(), tail(&log))
+    }
+
     fn launch(&self, crash: Option<String>) -> Daemon {
         let program = std::env::var_os("TIDEGATE_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_tidegate").into());
         let log = self.path("log");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod alert;
+mod content;
 mod equality;
 mod flood;
 mod members;
