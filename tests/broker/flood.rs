@@ -22,21 +22,45 @@ pub struct Flood<'a> {
     folder: tempfile::TempDir,
     inputs: Vec<String>,
     senders: Vec<Child>,
-    /// How many alerts it is if nobody cuts it short.
-    alerts: u64,
+    rate: u64,
+    seconds: u64,
+    n_storms: usize,
 }
 
 impl<'a> Flood<'a> {
-    /// Begins: so many alerts a second in all, for so long at most.
+    /// Begins: so many alerts a second in all, for so long.
     pub fn start(cluster: &'a Cluster, name: &str, rate: u64, seconds: u64) -> Self {
-        let inputs: Vec<String> = (0..TOPICS).map(|n| cluster.topic(&format!("{name}-in-{n}"), PARTITIONS)).collect();
-        let senders = inputs.iter().map(|input| storm(cluster, input, rate / TOPICS, seconds)).collect();
-        Self {
-            cluster,
-            folder: tempfile::tempdir().unwrap(),
-            inputs,
-            senders,
-            alerts: rate / TOPICS * seconds * TOPICS,
+        let inputs = (0..TOPICS).map(|n| cluster.topic(&format!("{name}-in-{n}"), PARTITIONS)).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let mut flood =
+            Self { cluster, folder, inputs, senders: Vec::new(), rate: rate / TOPICS, seconds, n_storms: 0 };
+        flood.senders = (0..TOPICS as usize).map(|n| flood.storm(n)).collect();
+        flood
+    }
+
+    /// A storm into one of the topics, with groups that no other has.
+    fn storm(&mut self, input: usize) -> Child {
+        let (input, rate) = (&self.inputs[input], self.rate);
+        let (to, tag) = (format!("kafka://{}/{input}", self.cluster.brokers()), format!("{input}-{}", self.n_storms));
+        self.n_storms += 1;
+        Command::new(binary())
+            .args(["storm", "--shape", "ticket-storm", "--seed", "7", "--to", &to, "--tag", &tag])
+            .args(["--alerts", &(rate * self.seconds).to_string(), "--rate", &rate.to_string()])
+            // Senders must not take the processor away from those whom this is about.
+            .args(["--linger", "50ms"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Where a storm has ended, begins another.
+    pub fn keep_up(&mut self) {
+        for n in 0..self.senders.len() {
+            if let Some(status) = self.senders[n].try_wait().unwrap() {
+                assert!(status.success(), "a storm could not be sent: {status}");
+                self.senders[n] = self.storm(n);
+            }
         }
     }
 
@@ -68,15 +92,15 @@ impl<'a> Flood<'a> {
         for sender in &mut self.senders {
             assert!(sender.wait().unwrap().success());
         }
-        assert_eq!(self.n_records(), self.alerts, "records of the flood");
-        self.alerts
+        let alerts = self.rate * self.seconds * self.n_storms as u64;
+        assert_eq!(self.n_records(), alerts, "records of the flood");
+        alerts
     }
 
     /// Ends it where it is; how many alerts it was.
     pub fn cut(&mut self) -> u64 {
         for sender in &mut self.senders {
-            assert!(sender.try_wait().unwrap().is_none(), "the flood had ended before the faults");
-            sender.kill().unwrap();
+            let _ = sender.kill(); // It may just have ended.
             sender.wait().unwrap();
         }
         let mut n = self.n_records();
@@ -137,18 +161,6 @@ impl Drop for Flood<'_> {
             let _ = sender.wait();
         }
     }
-}
-
-/// A flood into one of the topics, with groups that no other has.
-fn storm(cluster: &Cluster, input: &str, rate: u64, seconds: u64) -> Child {
-    let to = format!("kafka://{}/{input}", cluster.brokers());
-    Command::new(binary())
-        .args(["storm", "--shape", "ticket-storm", "--seed", "7", "--to", &to, "--tag", input])
-        .args(["--alerts", &(rate * seconds).to_string(), "--rate", &rate.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
 }
 
 /// What must be equal between a disturbed and an undisturbed run, and how many incidents are like that.

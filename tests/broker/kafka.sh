@@ -160,7 +160,7 @@ start() {
     dir=$(cd "$1" && pwd)
     [[ ${2:-} != --sasl-ssl ]] || sasl=yes
     [[ ${3:-} != --guarded ]] || guarded=yes
-    fetch
+    [[ -e $dir/data/meta.properties ]] || fetch # Whatever ran here before can run again.
     ! alive "$dir" || fail "a broker already runs in $dir"
     [[ $sasl == no ]] || make_certificates "$dir"
     write_config "$dir" "$sasl" "$guarded"
@@ -172,6 +172,7 @@ start() {
             --config "$dir/server.properties" "${scram[@]}" >"$dir/format.log" 2>&1 ||
             { cat "$dir/format.log" >&2; fail "the storage could not be formatted"; }
     fi
+    [[ ! -e $dir/broker.log ]] || mv "$dir/broker.log" "$dir/broker.before.log"
     : >"$dir/broker.log"
     # Its own session: an interrupt at the terminal is for the test, which then stops the broker in order.
     setsid "${java[@]}" kafka.Kafka "$dir/server.properties" >>"$dir/broker.log" 2>&1 </dev/null &

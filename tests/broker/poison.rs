@@ -53,7 +53,7 @@ fn one_record_alone(cluster: &Cluster, stage: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (namespace, input) = (cluster.name("poison"), cluster.topic("poison-in", PARTITIONS));
     let config = configure(cluster, folder.path(), &namespace, &input);
-    let text = std::fs::read_to_string(&config).unwrap().replace("gap: 15s", "gap: 5s");
+    let text = std::fs::read_to_string(&config).unwrap().replace("gap: 15s", "gap: 1s");
     std::fs::write(&config, text).unwrap();
     let begin = SystemClock.now().0;
     write_half(cluster, &input, 0, begin);
