@@ -156,8 +156,7 @@ fn faults_change_nothing(_: &Cluster) {
     let (watch, mut worst) = (Stopwatch::start(), Duration::ZERO);
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for n in 0..n_faults {
-        let first = setting("TIDEGATE_FAULT_FIRST", 0); // XXX
-        let fault = FAULTS[(first + n) as usize % FAULTS.len()];
+        let fault = FAULTS[n as usize % FAULTS.len()];
         let begun = Stopwatch::start();
         scene.suffer(fault, n);
         let suffered = begun.elapsed();
