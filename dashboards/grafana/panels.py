@@ -484,6 +484,17 @@ DASHBOARDS = [
                     "queries": [("tidegate_snapshot_timestamp_seconds{@} * 1000", WHO)],
                 },
                 {
+                    "title": "Leads", "unit": "bool_yes_no", "runbook": "TidegateNoStandby",
+                    "description": "Which instance is active; shown by those with kafka.standby. One of them leads at any time,"
+                    " save for the seconds of a take-over.",
+                    "queries": [("tidegate_leader{@}", WHO)],
+                },
+                {
+                    "title": "Standby behind", "unit": "locale", "runbook": "TidegateStandbyBehind",
+                    "description": "Records of the state topic that a standby has still to read before it could take over.",
+                    "queries": [("tidegate_standby_lag_records{@}", WHO)],
+                },
+                {
                     "title": "Restore at the start", "kind": "stat", "unit": "s",
                     "description": "How long the restore at the last start took.",
                     "queries": [(

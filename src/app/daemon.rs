@@ -1,6 +1,7 @@
 //! The daemon: starts everything in order, keeps it running, stops it in order.
 //!
-//! Order of the start: listener (probes are answered, alerts refused), store and state, sources, pipeline, doors open.
+//! Order of the start: listener (probes are answered, alerts refused), then on the engine's thread: the election where there is
+//! one, store and state, sources, pipeline, doors open.
 //! Order of the stop: doors, sources, pipeline (the last epoch is committed and its senders answered), listener.
 
 use std::net::SocketAddr;
@@ -11,15 +12,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crossbeam::channel::{Receiver, Sender, bounded};
 
-use crate::app::bridge::{BridgeOptions, HttpBridge};
 use crate::app::credentials::tell_expiry;
 use crate::app::doors::Doors;
+use crate::app::engine::Engine;
 use crate::app::pressure::{LiveRules, PressureKeeper, Rules};
-use crate::app::publish::{Readers, begin_with_zero, publisher, totals};
+use crate::app::publish::Readers;
 use crate::app::reload::{Order, Reloader};
-use crate::app::sources::Sources;
 use crate::app::upkeep::Upkeep;
-use crate::app::{engine, snapshot, store, suspects};
+use crate::app::{snapshot, store};
 use crate::control::busiest::Busiest;
 use crate::control::config::reload::Live;
 use crate::control::config::{Config, Overrides};
@@ -31,18 +31,14 @@ use crate::control::routes::{Control, Part, router};
 use crate::control::server::{Server, ServerOptions, TlsFiles, serve};
 use crate::control::status::{Phase, StatusBoard};
 use crate::metrics::{Metric, Metrics, config_hash_value};
-use crate::model::time::{Clock as _, Stopwatch, SystemClock};
-use crate::pipeline::decode::Limits;
+use crate::model::time::{Clock as _, SystemClock};
 use crate::pipeline::options::{Options, SourceOptions};
 use crate::pipeline::pressure::valves::Valves;
-use crate::pipeline::run::{Outside, RunError, Running, start};
-use crate::pipeline::snapshot::Keeper;
+use crate::pipeline::run::RunError;
 use crate::pipeline::tap::Tap;
 
 /// Resolved incidents kept for readers; unresolved ones are all kept.
 const RESOLVED_KEPT: usize = 10_000;
-/// Resolved incidents read back from the store at the start: what a person looks back on, in a fraction of a second.
-const RESOLVED_SHOWN: usize = 1_000;
 /// How long requests in hand may take at a stop.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
 /// Orders to the engine that may wait.
@@ -62,7 +58,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts everything; returns when alerts are taken. Must be called inside a tokio runtime.
+    /// Starts everything; returns when alerts are taken, or another instance takes them and this one follows its state.
+    /// Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// When the listener, the store, the state or a source does not come up; nothing keeps running then.
@@ -103,21 +100,25 @@ impl Daemon {
         tell_configuration(&config, &metrics, &board);
         board.enter(Phase::Restoring);
         let keeper = snapshot::open(&config, &metrics);
-        let readers = Readers { index, busiest, feed, keeper: keeper.clone() };
+        let readers = Readers { index, busiest, feed, keeper };
         let valves = Arc::new(Valves::default());
-        let (running, sources) = start_engine(&config, &metrics, readers, &doors, tap, valves.clone())?;
         let records = config.sources.iter().map(|source| source.name.clone()).collect();
-        let pressure = PressureKeeper::new(metrics.clone(), rules, valves, records);
-        let upkeep = Upkeep::new(metrics, board.clone(), doors.clone(), pulse, source_names(&config), pressure);
+        let pressure = PressureKeeper::new(metrics.clone(), rules, valves.clone(), records);
+        let upkeep = Upkeep::new(metrics.clone(), board.clone(), doors.clone(), pulse, source_names(&config), pressure);
+        let engine = Engine { config, metrics, readers, doors: doors.clone(), tap, valves, board, upkeep, inbox };
         let (alive, ended) = bounded::<()>(0);
+        let (told, hear) = bounded(1);
         let thread = std::thread::Builder::new().name("engine".to_owned());
         let engine = thread.spawn(move || {
             let _alive = alive;
-            run_engine(running, sources, &inbox, upkeep, keeper)
+            engine.live(told)
         });
         let engine = engine.context("start thread")?;
-        board.enter(Phase::Running);
-        Ok(Self { address, admin_address, control, reloader, orders, engine, ended, servers, doors })
+        match hear.recv() {
+            Ok(Ok(())) => Ok(Self { address, admin_address, control, reloader, orders, engine, ended, servers, doors }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(anyhow::anyhow!("the engine ended before it was there")), // It has panicked, and said so.
+        }
     }
 
     /// Where it listens.
@@ -176,7 +177,7 @@ impl Daemon {
     }
 }
 
-fn source_names(config: &Config) -> Vec<String> {
+pub(super) fn source_names(config: &Config) -> Vec<String> {
     let names = config.sources.iter().map(|source| source.name.clone());
     names.chain([store::COMMANDS.to_owned()]).collect()
 }
@@ -237,94 +238,4 @@ pub(super) fn tell_configuration(config: &Config, metrics: &Metrics, board: &Sta
         status.config_since = now;
         status.last_reload_fault = None;
     });
-}
-
-fn start_engine(
-    config: &Config,
-    metrics: &Metrics,
-    readers: Readers,
-    doors: &Arc<Doors>,
-    tap: Arc<Tap>,
-    valves: Arc<Valves>,
-) -> anyhow::Result<(Running, Sources)> {
-    let begun = Stopwatch::start();
-    let mut sink = store::open_sink(config, metrics)?;
-    let from = engine::restore(sink.as_mut(), readers.keeper.as_ref(), options_of(config))?;
-    metrics.observe(Metric::RestoreDuration, &[], begun.elapsed().as_secs_f64());
-    readers.index.apply(&from.seed);
-    open_archive(config, &readers.index, doors)?;
-    begin_with_zero(metrics, config.sources.iter().map(|source| source.name.as_str()));
-    metrics.publish(|metrics| totals(metrics, &from.summary(), &source_names(config)));
-    let (incidents, seconds) = (from.seed.len(), begun.elapsed().as_secs_f64());
-    tracing::info!(incidents, seconds, "state restored: {incidents} incidents in {seconds:.1} s");
-    let mut sources = Sources::start(config, &from.positions, metrics, &valves)?;
-    let refusing = Arc::default();
-    if let Some((index, sender, next)) = sources.http.take() {
-        let bridge =
-            HttpBridge::new(sender, next, bridge_options(config), Box::new(SystemClock), Arc::clone(&refusing));
-        let bridge = bridge.behind(valves.clone(), index);
-        bridge.open();
-        let _ = doors.bridge.set(bridge); // Set once: the daemon starts once.
-    }
-    let _ = doors.commands.set(store::open_commands(config)?);
-    let suspicion = suspects::suspicion(&config.data_dir, engine::fresh_key(), metrics);
-    let outside = Outside {
-        inputs: std::mem::take(&mut sources.inputs),
-        sink,
-        clock: Arc::new(SystemClock),
-        watched: readers.busiest.watched(),
-        on_commit: publisher(metrics.clone(), readers, source_names(config)),
-        refusing,
-        tap,
-        valves,
-        suspicion,
-    };
-    Ok((start(from, outside, None), sources))
-}
-
-/// Bodies that are not durable yet may take an eighth of the budget, but one of the largest size must fit.
-fn bridge_options(config: &Config) -> BridgeOptions {
-    let usual = BridgeOptions::default();
-    let share = (Rules::of(config).budget() / 8).max(Limits::BODY_BYTES as u64);
-    BridgeOptions { bytes_in_flight_max: usual.bytes_in_flight_max.min(share), ..usual }
-}
-
-/// Opens the store's memory of incidents, and shows those that were resolved before this start.
-fn open_archive(config: &Config, index: &IncidentIndex, doors: &Doors) -> anyhow::Result<()> {
-    if let Some(archive) = store::archive(config) {
-        let ends = archive.newest_ends(RESOLVED_SHOWN).context("read resolved incidents")?;
-        index.apply(&ends.into_iter().map(Arc::new).collect::<Vec<_>>());
-        let _ = doors.archive.set(Box::new(archive)); // The daemon starts once.
-    }
-    Ok(())
-}
-
-/// The engine's thread: orders, upkeep, and the end.
-fn run_engine(
-    mut running: Running,
-    sources: Sources,
-    inbox: &Receiver<Order>,
-    mut upkeep: Upkeep,
-    keeper: Option<Keeper>,
-) -> Result<(), RunError> {
-    loop {
-        let ended = running.ended();
-        crossbeam::select! {
-            recv(inbox) -> order => match order {
-                Ok(Order::Exchange(options, done)) => {
-                    running = engine::exchange(running, keeper.as_ref(), options)?;
-                    let _ = done.send(()); // Whoever asked may have given up waiting.
-                }
-                Ok(Order::Stop) | Err(_) => break,
-            },
-            recv(ended) -> _ => break,
-            default(upkeep.patience()) => upkeep.look(&running.shared()),
-        }
-    }
-    sources.stop();
-    running.stop();
-    let result = running.join().map(drop);
-    keeper.iter().for_each(Keeper::seal); // What is durable by now shortens the next start.
-    sources.join();
-    result
 }

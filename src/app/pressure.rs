@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::control::config::Config;
+use crate::metrics::heap::give_back;
 use crate::metrics::process::usage;
 use crate::metrics::{Metric, Metrics, memory_bound};
 use crate::model::time::{Millis, Timestamp};
@@ -27,6 +28,9 @@ use crate::pipeline::source::SourceIndex;
 const AUTO_PERCENT: u64 = 80;
 /// The budget, and what labels bring, are looked at anew this often.
 const SLOWLY: Millis = Millis::seconds(1);
+
+/// While memory is short, what was freed is given back to the system this often.
+const GIVE_BACK_EVERY: Millis = Millis::seconds(2);
 
 /// Between two looks at the memory; the shorter while half of the budget is used. 300,000 new alerts a second take 200 MB a second:
 /// 4 MB in the shorter time.
@@ -97,6 +101,7 @@ pub(super) struct PressureKeeper {
     heaviest: Option<SourceIndex>,
     brought: Vec<Brought>,
     looked_at: Timestamp,
+    gave_back_at: Timestamp,
     held_since: Option<Timestamp>,
     named: BTreeMap<(usize, Box<str>), Timestamp>,
 }
@@ -119,6 +124,7 @@ impl PressureKeeper {
             heaviest: None,
             brought: Vec::new(),
             looked_at: Timestamp::MIN,
+            gave_back_at: Timestamp::MIN,
             held_since: None,
             named: BTreeMap::new(),
         }
@@ -142,6 +148,10 @@ impl PressureKeeper {
         let on_the_way = shared.bytes_on_the_way().max(http_bytes);
         let used = Used::of(&shared.tally(), on_the_way, rules.decoders);
         used.tell(&self.metrics);
+        if self.ladder.level() >= Level::PauseHeaviest && now - self.gave_back_at >= GIVE_BACK_EVERY {
+            self.gave_back_at = now;
+            give_back();
+        }
         let rss = usage(None).map_or(0, |usage| usage.rss_bytes);
         let load = Load { bytes: rss.max(used.sum()), windows: used.windows(), budget: self.budget };
         self.is_tight = load.bytes >= self.budget / 2;

@@ -16,6 +16,7 @@ use crate::pipeline::sink::Epoch;
 use crate::pipeline::snapshot::Keeper;
 
 /// Who reads what has become durable.
+#[derive(Clone)]
 pub(super) struct Readers {
     pub(super) index: Arc<IncidentIndex>,
     pub(super) busiest: Arc<Busiest>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use crossbeam::channel::{Receiver, Sender, bounded};
 
-use crate::app::store::{COMMANDS, cluster, command_options};
+use crate::app::store::{COMMANDS, cluster};
 use crate::control::config::{Config, SourceKind, Store};
 use crate::metrics::Metrics;
 use crate::model::time::SystemClock;
@@ -69,10 +69,7 @@ impl Sources {
                     sources.threads.push(thread.behind(Arc::clone(valves), index));
                 }
                 SourceKind::Kafka(source) => {
-                    let cluster = cluster(config)?;
-                    let (connection, topics) = (cluster.connection.clone(), source.topics.clone());
-                    let mut options = kafka::Options::new(name, connection, &cluster.namespace, topics);
-                    options.on_offset_lost = source.on_offset_lost;
+                    let options = cluster(config)?.source(name, source);
                     let clock = Arc::new(SystemClock);
                     let thread = kafka::spawn(options, positions.to_vec(), clock, metrics.clone(), sender);
                     let thread = thread.with_context(|| format!("start source {name:?}"))?;
@@ -93,7 +90,7 @@ impl Sources {
                 self.threads.push(commands::spawn(log, next, sender).context("start command source")?);
             }
             Store::Kafka => {
-                let options = command_options(cluster(config)?);
+                let options = cluster(config)?.commands();
                 let thread = kafka::commands::spawn(options, next, sender).context("start command source")?;
                 self.threads.push(thread);
             }

@@ -6,13 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context as _;
 
 use crate::control::api::{CommandError, Commands};
-use crate::control::config::{Config, Kafka, SourceKind, Store};
+use crate::control::config::{Config, Kafka, Store};
 use crate::control::history::{Archive, ArchiveError, Step, Steps};
 use crate::metrics::Metrics;
 use crate::model::{IncidentEvent, IncidentId};
 use crate::pipeline::command::Command;
 use crate::pipeline::sink::EpochSink;
-use crate::pipeline::sink::kafka::{self, KafkaSink};
+use crate::pipeline::sink::kafka::KafkaSink;
 use crate::pipeline::sink::sqlite::{ArchiveReadError, CommandLog, IncidentArchive, SqliteOptions, SqliteSink};
 use crate::pipeline::source::kafka::commands::CommandWriter;
 
@@ -33,7 +33,7 @@ pub(super) fn open_sink(config: &Config, metrics: &Metrics) -> anyhow::Result<Bo
             Ok(Box::new(sink))
         }
         Store::Kafka => {
-            let sink = KafkaSink::new(kafka_options(config, cluster(config)?), metrics.clone());
+            let sink = KafkaSink::new(cluster(config)?.sink(&config.sources), metrics.clone());
             Ok(Box::new(sink.map_err(anyhow::Error::msg).context("open Kafka store")?))
         }
     }
@@ -47,7 +47,7 @@ pub(super) fn open_commands(config: &Config) -> anyhow::Result<Box<dyn Commands>
             Ok(Box::new(SqlCommands(Mutex::new(log))))
         }
         Store::Kafka => {
-            let writer = CommandWriter::new(&command_options(cluster(config)?)).context("open command topic")?;
+            let writer = CommandWriter::new(&cluster(config)?.commands()).context("open command topic")?;
             Ok(Box::new(KafkaCommands(writer)))
         }
     }
@@ -95,32 +95,6 @@ impl Archive for SqlArchive {
 /// The cluster of a configuration that needs one.
 pub(super) fn cluster(config: &Config) -> anyhow::Result<&Kafka> {
     config.kafka.as_ref().context("kafka: the configuration names no cluster")
-}
-
-fn kafka_options(config: &Config, kafka: &Kafka) -> kafka::Options {
-    let topics = kafka::Topics {
-        incidents: kafka.topic("incidents"),
-        state: kafka.topic("state"),
-        dead_letters: kafka.topic("dead-letters"),
-    };
-    let sources = config.sources.iter().filter_map(|source| match &source.kind {
-        SourceKind::Kafka(options) => {
-            Some((source.name.clone(), options.topics.iter().map(|topic| topic.name.clone()).collect()))
-        }
-        _ => None,
-    });
-    let mut options = kafka::Options::new(kafka.connection.clone(), &kafka.namespace, topics, &kafka.namespace);
-    options.offsets_of = sources.collect();
-    options
-}
-
-/// Where commands are read from and written to.
-pub(super) fn command_options(kafka: &Kafka) -> crate::pipeline::source::kafka::commands::Options {
-    crate::pipeline::source::kafka::commands::Options {
-        connection: kafka.connection.clone(),
-        group: kafka.namespace.clone(),
-        topic: kafka.topic("commands"),
-    }
 }
 
 struct KafkaCommands(CommandWriter);

@@ -101,6 +101,21 @@ impl Upkeep {
             status.trouble =
                 (!ready).then(|| "the pipeline has not moved for 30 s; is the store reachable?".to_owned());
         });
+        self.look_after_the_rest(now, alive);
+    }
+
+    /// What there is to look after while another instance is active.
+    pub(super) fn stand_by(&mut self) {
+        let now = SystemClock.now();
+        if now - self.looked_at < Self::EVERY {
+            return;
+        }
+        self.looked_at = now;
+        self.metrics.set(Metric::Ready, &[], 0.0);
+        self.look_after_the_rest(now, true);
+    }
+
+    fn look_after_the_rest(&mut self, now: Timestamp, is_alive: bool) {
         if now - self.metrics_at >= METRICS_EVERY {
             self.metrics_at = now;
             self.metrics.run_upkeep();
@@ -108,7 +123,7 @@ impl Upkeep {
             self.metrics.set(Metric::MemoryLimit, &[], memory_limit().unwrap_or(0) as f64);
         }
         self.pulse.beat(now, &self.metrics);
-        if alive {
+        if is_alive {
             self.systemd.feed(now);
         }
         let status = self.board.read();

@@ -15,6 +15,7 @@ use crate::app::log;
 use crate::cli::{FAILED, terminal};
 use crate::control::api::Reload as _;
 use crate::control::config::{Config, Overrides};
+use crate::control::status::Phase;
 use crate::pipeline::run::RunError;
 
 /// Another instance has taken over: systemd must not start this one again (`RestartPreventExitStatus=3`).
@@ -76,8 +77,13 @@ async fn live(config: Config, overrides: Overrides) -> anyhow::Result<ExitCode> 
     let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     let daemon = tokio::task::block_in_place(|| Daemon::start(config, overrides))?;
     let (listen, version) = (daemon.address(), env!("CARGO_PKG_VERSION"));
-    tracing::info!(%listen, version, "tidegate {version} takes alerts on {listen}");
-    notify(&[NotifyState::Ready, NotifyState::Status(&format!("taking alerts on {}", daemon.address()))]);
+    if daemon.control().board.read().phase == Phase::Standby {
+        tracing::info!(%listen, version, "tidegate {version} stands by, and will take alerts on {listen}");
+        notify(&[NotifyState::Ready, NotifyState::Status("standby: another instance is active")]);
+    } else {
+        tracing::info!(%listen, version, "tidegate {version} takes alerts on {listen}");
+        notify(&[NotifyState::Ready, NotifyState::Status(&format!("taking alerts on {listen}"))]);
+    }
     let ended = daemon.ended();
     let mut over = tokio::task::spawn_blocking(move || {
         let _ = ended.recv(); // Nothing is ever sent: it closes when the engine has ended.

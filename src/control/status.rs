@@ -13,6 +13,8 @@ use crate::model::Timestamp;
 pub enum Phase {
     /// Reading the configuration, opening the store.
     Starting,
+    /// Following the state of the active instance, ready to take over.
+    Standby,
     /// Reading state back.
     Restoring,
     /// Taking alerts.
@@ -29,6 +31,7 @@ impl Phase {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Starting => "starting",
+            Self::Standby => "standby",
             Self::Restoring => "restoring",
             Self::Running => "running",
             Self::Draining => "draining",

@@ -136,6 +136,11 @@ catalogue! {
     /// What went wrong with the local snapshot: not written, epochs left out because its disk is too slow, not used at a start.
     SnapshotFailures = "tidegate_snapshot_failures_total", Kind::Counter, ["reason" in ["write", "overrun", "refused"]];
 
+    /// Whether this instance leads (1) or another does (0); only with `kafka.standby`.
+    Leader = "tidegate_leader", Kind::Gauge, [];
+    /// Records of the state topic that a standby's copy has not yet; 0 on the active instance.
+    StandbyLag = "tidegate_standby_lag_records", Kind::Gauge, [];
+
     /// Incident events made durable, by kind.
     IncidentEvents = "tidegate_incident_events_total", Kind::Counter,
         ["event" in ["opened", "updated", "resolved", "reopened", "merged"]];

@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod cgroup;
+pub mod heap;
 mod memory;
 pub mod process;
 mod text;

@@ -51,7 +51,8 @@ impl Daemon {
         Self::launch(config, folder, Some(("TIDEGATE_TEST_PANIC", trap)))
     }
 
-    fn launch(config: &Path, folder: &Path, variable: Option<(&str, &str)>) -> Self {
+    /// Starts a daemon with this in its environment, and does not wait for it.
+    pub fn launch(config: &Path, folder: &Path, variable: Option<(&str, &str)>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = std::fs::File::options().create(true).append(true).open(folder.join("daemon.log")).unwrap();
         let child = Command::new(binary())
@@ -64,7 +65,7 @@ impl Daemon {
         Self { child, port }
     }
 
-    fn get(&self, path: &str) -> String {
+    pub fn get(&self, path: &str) -> String {
         let mut answer = String::new();
         if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
             let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
@@ -130,16 +131,16 @@ impl Daemon {
     }
 
     /// Its exit code, if it has ended by itself.
-    pub fn ended(&mut self) -> Option<i32> {
+    pub fn has_ended(&mut self) -> Option<i32> {
         let status = self.child.try_wait().unwrap()?;
         Some(status.code().unwrap_or_else(|| panic!("nobody killed it: {status}")))
     }
 
     /// Waits for it to end by itself; its exit code.
-    pub fn exit_code(mut self, within: Duration) -> i32 {
+    pub fn ended(mut self, within: Duration) -> i32 {
         let watch = Stopwatch::start();
         loop {
-            if let Some(code) = self.ended() {
+            if let Some(code) = self.has_ended() {
                 return code;
             }
             assert!(watch.elapsed() < within, "it goes on after {within:?}: {}", self.get("/metrics"));

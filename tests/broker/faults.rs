@@ -101,7 +101,7 @@ impl Scene<'_> {
                 self.until_it_goes_on();
                 std::thread::sleep(long / 2);
                 first.signal("CONT");
-                assert_eq!(first.exit_code(PATIENCE), 3, "whoever was overtaken ends with 3");
+                assert_eq!(first.ended(PATIENCE), 3, "whoever was overtaken ends with 3");
             }
         }
     }

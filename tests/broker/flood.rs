@@ -135,16 +135,7 @@ impl<'a> Flood<'a> {
             let state = Command::new(binary()).args(["state", "verify", "--config"]).arg(config).output().unwrap();
             assert!(state.status.success(), "{state:?}");
         }
-        let (told, expected) = (essence(&events(self.cluster, disturbed)), essence(&events(self.cluster, &quiet)));
-        let texts: BTreeSet<&String> = told.keys().chain(expected.keys()).collect();
-        let of = |essence: &BTreeMap<String, usize>, text: &String| essence.get(text).copied().unwrap_or(0);
-        let counted = texts.into_iter().map(|text| (of(&told, text), of(&expected, text), text));
-        let differences: Vec<String> = counted
-            .filter(|(told, expected, _)| told != expected)
-            .map(|(told, expected, text)| format!("{told} times instead of {expected}: {text}"))
-            .collect();
-        assert!(differences.is_empty(), "{differences:#?}");
-        expected.values().sum()
+        assert_same(&events(self.cluster, disturbed), &events(self.cluster, &quiet))
     }
 }
 
@@ -161,6 +152,20 @@ impl Drop for Flood<'_> {
             let _ = sender.wait();
         }
     }
+}
+
+/// Both must tell of the same incidents, each as often. Returns how many there are.
+pub fn assert_same(told: &[IncidentEvent], expected: &[IncidentEvent]) -> usize {
+    let (told, expected) = (essence(told), essence(expected));
+    let texts: BTreeSet<&String> = told.keys().chain(expected.keys()).collect();
+    let of = |essence: &BTreeMap<String, usize>, text: &String| essence.get(text).copied().unwrap_or(0);
+    let counted = texts.into_iter().map(|text| (of(&told, text), of(&expected, text), text));
+    let differences: Vec<String> = counted
+        .filter(|(told, expected, _)| told != expected)
+        .map(|(told, expected, text)| format!("{told} times instead of {expected}: {text}"))
+        .collect();
+    assert!(differences.is_empty(), "{differences:#?}");
+    expected.values().sum()
 }
 
 /// What must be equal between a disturbed and an undisturbed run, and how many incidents are like that.

@@ -19,6 +19,7 @@ mod requeue;
 mod sink;
 mod snapshot;
 mod source;
+mod standby;
 mod storm;
 mod topics;
 
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         &requeue::TESTS,
         &messages::TESTS,
         &snapshot::TESTS,
+        &standby::TESTS,
     ]
     .concat();
     let wanted: Vec<Test> = tests

@@ -31,7 +31,7 @@ fn serve(config: &Path, folder: &Path, trap: &str, alerts: u64) -> (Daemon, u32)
     let mut n_ends = 0;
     let mut daemon = Daemon::start_with_trap(config, folder, trap);
     while daemon.metric(RECEIVED) < alerts {
-        if let Some(code) = daemon.ended() {
+        if let Some(code) = daemon.has_ended() {
             assert_eq!(code, 1, "systemd starts it again");
             n_ends += 1;
             daemon = Daemon::start_with_trap(config, folder, trap);
@@ -64,7 +64,7 @@ fn one_record_alone(cluster: &Cluster, stage: &str) {
     let (bad, similar, at) = (alert("Poison"), alert("poison"), begin + i64::from(HALF));
     cluster.write(&input, &[(1, &bad, at), (1, &similar, at)]);
     write_half(cluster, &input, HALF, begin);
-    assert_eq!(before.exit_code(LIMIT), 1, "{stage}: the run ends");
+    assert_eq!(before.ended(LIMIT), 1, "{stage}: the run ends");
     let alerts = 2 * HALF as u64 + 2;
     let (daemon, n_ends) = serve(&config, folder.path(), &trap, alerts);
     assert_eq!(n_ends, 0, "{stage}: one end is enough");

@@ -39,10 +39,12 @@ pub(crate) enum Bug {
     ForgetsMember,
     /// A batch that was fetched twice is taken twice.
     TakesBatchTwice,
+    /// A standby goes on with its copy, without what was committed since it last looked.
+    TrustsItsCopy,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::DropsWhenFull,
         Self::OffsetWithoutPlusOne,
         Self::OffsetTooFar,
@@ -61,5 +63,6 @@ impl Bug {
         Self::ForgetsRevisions,
         Self::ForgetsMember,
         Self::TakesBatchTwice,
+        Self::TrustsItsCopy,
     ];
 }

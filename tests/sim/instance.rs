@@ -15,16 +15,18 @@ use tidegate::pipeline::options::Options;
 use tidegate::pipeline::run::RunError;
 use tidegate::pipeline::run::durable::{Surroundings, make_durable};
 use tidegate::pipeline::sequencer::Sequencer;
+use tidegate::pipeline::sink::kafka::standby::Warm;
 use tidegate::pipeline::sink::kafka::{Options as SinkOptions, Topics, TransactionalSink};
 use tidegate::pipeline::sink::{CommitError, Committed, Epoch, EpochSink, Removed, RestoreError};
+use tidegate::pipeline::snapshot::{MemoryDisk, Recorder, read_back, take_over};
 use tidegate::pipeline::source::kafka::connection::Connection;
 use tidegate::pipeline::source::{Batch, PartitionName, RecordRef, SourceEvent, SourceIndex};
 use tidegate::pipeline::start::Start;
-use tidegate::pipeline::state::Restored;
 
 use crate::bug::Bug;
 use crate::client::{DEAD_LETTERS, INCIDENTS, STATE, SimCluster};
 use crate::line::{Dead, Ending, Line};
+use crate::standby::follow;
 use crate::workload::{ALERTS, SOURCE};
 
 /// Epochs that may wait for their commit, as in the daemon: one commits, one is being gathered.
@@ -70,6 +72,7 @@ impl<'a> Instance<'a> {
         partitions: usize,
         metrics: Metrics,
     ) -> Result<Self, Ending> {
+        let warm = follow(line, &name).map_err(|error| Ending::of_start(&error))?;
         let topics =
             Topics { incidents: INCIDENTS.to_owned(), state: STATE.to_owned(), dead_letters: DEAD_LETTERS.to_owned() };
         let mut sink_options = SinkOptions::new(Connection::default(), "tidegate", topics, "tidegate");
@@ -82,8 +85,14 @@ impl<'a> Instance<'a> {
             }
             _ => Box::new(sink),
         };
-        let mut restored = Restored::default();
-        sink.restore(&mut |block| restored.take_block(block)).map_err(|error| Ending::of_start(&error))?;
+        let mut restored = match warm {
+            Some(Warm { restored, .. }) if line.bug == Some(Bug::TrustsItsCopy) => {
+                sink.restore(&mut |_| Ok(())).map(|_| restored)
+            }
+            Some(warm) => take_over(sink.as_mut(), None::<&mut Recorder<MemoryDisk>>, warm),
+            None => read_back(sink.as_mut(), None::<&mut Recorder<MemoryDisk>>),
+        }
+        .map_err(|error| Ending::of_start(&error))?;
         if line.bug == Some(Bug::ForgetsRevisions) {
             restored.revisions.clear();
         }

@@ -16,6 +16,7 @@ mod line;
 #[allow(dead_code, reason = "people who resolve are not simulated")]
 #[path = "../it/engine/naive.rs"]
 mod naive;
+mod standby;
 mod workload;
 mod world;
 

@@ -84,6 +84,10 @@ pub(in crate::cli) fn wanted(config: &Config, kafka: &Kafka, partitions: u16, re
         topics.push(of("state", 1, one_log, -1));
         topics.push(of("dead-letters", 1, None, retention.dead_letters.0));
         topics.push(of("commands", 1, one_order, COMMANDS_MS));
+        if kafka.standby {
+            let one_leader = Some("whoever has its partition leads, and two of them would lead at once");
+            topics.push(of("leader", 1, one_leader, COMMANDS_MS));
+        }
     }
     topics.extend(config.input_topics().into_iter().map(|name| Wanted {
         name,

@@ -2,6 +2,7 @@
 
 use crate::control::config::{Config, Kafka, KafkaSource, SourceConfig, SourceKind};
 use crate::pipeline::sink::kafka as sink;
+use crate::pipeline::sink::kafka::standby;
 use crate::pipeline::source::kafka as source;
 use crate::pipeline::source::kafka::commands;
 
@@ -33,6 +34,22 @@ impl Kafka {
         let topics = kafka.topics.clone();
         let options = source::Options::new(name, self.connection.clone(), &self.namespace, topics);
         source::Options { on_offset_lost: kafka.on_offset_lost, ..options }
+    }
+
+    /// How to take part in the election of the active instance, as `member`.
+    #[must_use]
+    pub fn election(&self, member: String) -> standby::leader::Options {
+        standby::leader::Options { connection: self.connection.clone(), name: self.topic("leader"), member }
+    }
+
+    /// Where a standby reads the state.
+    #[must_use]
+    pub fn followed(&self) -> standby::follow::Options {
+        standby::follow::Options {
+            connection: self.connection.clone(),
+            group: self.namespace.clone(),
+            topic: self.topic("state"),
+        }
     }
 
     /// Where commands are read from and written to.

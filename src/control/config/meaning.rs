@@ -109,6 +109,7 @@ fn kafka(kafka: &Kafka) -> Value {
         "options": connection.options,
         "namespace": kafka.namespace,
         "snapshot": kafka.snapshot,
+        "standby": kafka.standby,
     })
 }
 

@@ -107,10 +107,12 @@ pub struct Kafka {
     pub namespace: String,
     /// Whether the state of a Kafka store is kept in a local snapshot too.
     pub snapshot: bool,
+    /// Whether several instances share the namespace: one is active, and the others follow its state.
+    pub standby: bool,
 }
 
 impl Kafka {
-    /// A topic of ours: `incidents`, `state`, `dead-letters` or `commands` after the namespace.
+    /// A topic of ours: one of `KAFKA_TOPICS` after the namespace.
     #[must_use]
     pub fn topic(&self, purpose: &str) -> String {
         format!("{}.{purpose}", self.namespace)
@@ -118,7 +120,7 @@ impl Kafka {
 }
 
 /// The purposes of our own topics; `Kafka::topic` makes the names.
-pub const KAFKA_TOPICS: [&str; 4] = ["incidents", "state", "dead-letters", "commands"];
+pub const KAFKA_TOPICS: [&str; 5] = ["incidents", "state", "dead-letters", "commands", "leader"];
 
 /// A source and how it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]

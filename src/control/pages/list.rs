@@ -225,7 +225,8 @@ pub(crate) fn parts(control: &Control, filter: &Filter) -> Vec<Part> {
 fn open(control: &Control, filter: &Filter, now: Timestamp) -> Part {
     let page = control.index.list(&filter.query(Status::Firing, OPEN_ON_PAGE));
     // Before the state is back, an empty list says nothing.
-    let is_early = control.board.read().phase < Phase::Running;
+    let phase = control.board.read().phase;
+    let is_early = phase < Phase::Running;
     let note = match (page.next, filter.cursor) {
         (None, None) => number(page.incidents.len() as u64),
         (_, None) => format!("the newest {}", page.incidents.len()),
@@ -236,7 +237,9 @@ fn open(control: &Control, filter: &Filter, now: Timestamp) -> Part {
         is_open: true,
         note,
         rows: page.incidents.iter().map(|event| Row::of(event, now)).collect(),
-        empty: if is_early {
+        empty: if phase == Phase::Standby {
+            "Another instance is active, and this one follows its state. Open incidents are shown there."
+        } else if is_early {
             "The state is being read back. Open incidents appear when that is done."
         } else if filter.is_empty() {
             "Nothing is open. New incidents appear here by themselves."

@@ -210,13 +210,17 @@ fn what_the_daemon_says_of_itself() {
     });
     insta::assert_snapshot!("status_in_trouble", html(&parts(&house.control, &filter), "status"));
     house.control.board.update(|status| status.trouble = None);
-    for phase in [Phase::Starting, Phase::Restoring, Phase::Draining, Phase::Stopped] {
+    for phase in [Phase::Starting, Phase::Standby, Phase::Restoring, Phase::Draining, Phase::Stopped] {
         house.control.board.enter(phase);
         let parts = parts(&house.control, &filter);
         assert!(html(&parts, "status").contains(&format!("the daemon is {}", phase.name())));
     }
     let empty = House::new();
-    for (phase, words) in [(Phase::Restoring, "being read back"), (Phase::Running, "Nothing is open")] {
+    for (phase, words) in [
+        (Phase::Standby, "Another instance is active"),
+        (Phase::Restoring, "being read back"),
+        (Phase::Running, "Nothing is open"),
+    ] {
         empty.control.board.enter(phase);
         assert!(html(&parts(&empty.control, &filter), "open").contains(words), "{phase:?}");
     }

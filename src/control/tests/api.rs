@@ -129,7 +129,7 @@ async fn readiness_follows_the_phase_and_trouble() {
         assert!(body.contains(word), "{body}");
         assert_eq!(house.get("/-/healthy").await, (StatusCode::OK, r#"{"status":"healthy"}"#.to_owned()));
     };
-    for phase in [Phase::Starting, Phase::Restoring, Phase::Draining, Phase::Stopped] {
+    for phase in [Phase::Starting, Phase::Standby, Phase::Restoring, Phase::Draining, Phase::Stopped] {
         house.control.board.enter(phase);
         check(503, phase.name()).await;
     }

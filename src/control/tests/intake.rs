@@ -95,7 +95,7 @@ async fn what_is_not_taken_is_503_with_a_time_to_come_again() {
         let line = format!("tidegate_http_refused_total {}\n", n_refused + 1);
         assert!(house.control.metrics.render().contains(&line), "{line}");
     }
-    for phase in [Phase::Starting, Phase::Restoring, Phase::Draining] {
+    for phase in [Phase::Starting, Phase::Standby, Phase::Restoring, Phase::Draining] {
         house.control.board.enter(phase);
         let (status, headers, body) = house.post("/api/v2/alerts", "[]").await;
         assert_eq!((status.as_u16(), retry_after(&headers)), (503, Some("5")));

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Longest wait for an order, so that time is looked at.
 const TURN: Duration = Duration::from_secs(1);
 /// Bytes on their way to the thread; an epoch that is larger still passes when nothing else is on its way.
-const IN_FLIGHT_BYTES: u64 = 32 << 20;
+const IN_FLIGHT_BYTES: u64 = 16 << 20;
 /// Orders on their way: a minute and a half of ten epochs a second, behind a disk that hangs.
 const ORDERS: usize = 1_024;
 /// How long a start waits for room, in all. A disk that takes longer is not worth waiting for.

@@ -33,7 +33,7 @@ pub use disk::{Disk, Folder};
 pub use keeper::Keeper;
 pub use load::{Loaded, load};
 pub use memory::{Crash, MemoryDisk};
-pub use read_back::{LocalCopy, read_back};
+pub use read_back::{LocalCopy, read_back, take_over};
 pub use record::{Durable, Recorder};
 
 /// The folder of the snapshot in the data folder.

@@ -2,12 +2,13 @@
 //! read of the store goes into the snapshot, so that the next start has it.
 
 use crate::model::time::Timestamp;
+use crate::pipeline::sink::kafka::standby::Warm;
 use crate::pipeline::sink::{EpochSink, RestoreError, Resumed};
 use crate::pipeline::snapshot::Refused;
 use crate::pipeline::snapshot::load::Loaded;
 use crate::pipeline::snapshot::record::Durable;
-use crate::pipeline::state::Restored;
 use crate::pipeline::state::block::epoch_of;
+use crate::pipeline::state::{Restored, Seam};
 
 /// A snapshot and whoever writes it: a thread (`Keeper`), or the caller's own (`Recorder`), for simulation.
 pub trait LocalCopy {
@@ -58,6 +59,26 @@ pub fn read_back<C: LocalCopy>(sink: &mut dyn EpochSink, copy: Option<&mut C>) -
     Ok(restored)
 }
 
+/// Reads the state back for one who has followed the store: of it only what is behind that state.
+///
+/// # Errors
+/// As `read_back`; a state that does not fit is no error.
+pub fn take_over<C: LocalCopy>(
+    sink: &mut dyn EpochSink,
+    mut copy: Option<&mut C>,
+    warm: Warm,
+) -> Result<Restored, RestoreError> {
+    let Warm { mut restored, seam } = warm;
+    let (n_held, epoch) = (restored.n_blocks, seam.epoch);
+    if let Err(why) = continue_from(sink, copy.as_deref_mut(), &mut restored, &seam)? {
+        tracing::warn!("the state that was followed does not fit the topic, and is read anew: {why}");
+        return read_back(sink, copy);
+    }
+    let n_read = restored.n_blocks - n_held;
+    tracing::info!(epoch, n_read, "state followed up to epoch {epoch}; {n_read} more blocks from the state topic");
+    Ok(restored)
+}
+
 /// `None` if the snapshot does not fit the store.
 fn go_on<C: LocalCopy>(
     sink: &mut dyn EpochSink,
@@ -66,17 +87,10 @@ fn go_on<C: LocalCopy>(
 ) -> Result<Option<Restored>, RestoreError> {
     let Loaded { mut restored, seam, .. } = loaded;
     let (n_local, epoch) = (restored.n_blocks, seam.epoch);
-    let mut tee = Tee { copy, has_begun: true, open: None };
-    let resumed = sink.restore_after(&seam, &mut |block| {
-        restored.take_block(block)?;
-        tee.take(block);
-        Ok(())
-    })?;
-    if let Resumed::Misfit(why) = resumed {
+    if let Err(why) = continue_from(sink, Some(&mut *copy), &mut restored, &seam)? {
         tell_refused(copy, &why);
         return Ok(None);
     }
-    tee.finish(sink.place());
     let n_read = restored.n_blocks - n_local;
     tracing::info!(
         epoch,
@@ -85,6 +99,28 @@ fn go_on<C: LocalCopy>(
         "state read from the local snapshot up to epoch {epoch}, {n_local} blocks; {n_read} more from the state topic"
     );
     Ok(Some(restored))
+}
+
+/// Adds what the store has behind the seam, and hands it on to the local copy. The inner error: why it does not fit.
+fn continue_from<C: LocalCopy>(
+    sink: &mut dyn EpochSink,
+    copy: Option<&mut C>,
+    restored: &mut Restored,
+    seam: &Seam,
+) -> Result<Result<(), String>, RestoreError> {
+    let mut tee = copy.map(|copy| Tee { copy, has_begun: true, open: None });
+    let resumed = sink.restore_after(seam, &mut |block| {
+        restored.take_block(block)?;
+        tee.iter_mut().for_each(|tee| tee.take(block));
+        Ok(())
+    })?;
+    if let Resumed::Misfit(why) = resumed {
+        return Ok(Err(why));
+    }
+    if let Some(tee) = tee {
+        tee.finish(sink.place());
+    }
+    Ok(Ok(()))
 }
 
 fn tell_refused(copy: &mut impl LocalCopy, why: &str) {

@@ -21,8 +21,8 @@ pub struct Seam {
 
 /// Compares a seam with what a store has from the seam's place on.
 #[derive(Debug)]
-pub struct SeamCheck<'a> {
-    seam: &'a Seam,
+pub struct SeamCheck {
+    seam: Seam,
     /// Blocks of the seam's epoch that were met.
     n_met: usize,
     differs: bool,
@@ -30,11 +30,11 @@ pub struct SeamCheck<'a> {
     has_passed: bool,
 }
 
-impl<'a> SeamCheck<'a> {
+impl SeamCheck {
     /// Before the first block.
     #[must_use]
-    pub fn new(seam: &'a Seam) -> Self {
-        Self { seam, n_met: 0, differs: false, is_foreign: false, has_passed: false }
+    pub fn new(seam: &Seam) -> Self {
+        Self { seam: seam.clone(), n_met: 0, differs: false, is_foreign: false, has_passed: false }
     }
 
     /// Takes the next block of the store, from the seam's place on. Tells whether it is of a later epoch, and so to be

@@ -152,7 +152,7 @@ mod tests {
 
     fn kafka() -> Kafka {
         let connection = Connection { brokers: vec!["kafka-1:9092".to_owned()], ..Connection::default() };
-        Kafka { connection, namespace: "tidegate".to_owned(), snapshot: true }
+        Kafka { connection, namespace: "tidegate".to_owned(), snapshot: true, standby: false }
     }
 
     fn shown(findings: &[Finding]) -> String {

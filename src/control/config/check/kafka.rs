@@ -22,11 +22,14 @@ pub(super) fn read(top: &Section<'_>) -> Option<Kafka> {
         section.set("namespace", &mut namespace, Value::name);
         let mut snapshot = true;
         section.set("snapshot", &mut snapshot, Value::boolean);
+        let mut standby = false;
+        section.set("standby", &mut standby, Value::boolean);
         let sasl = match sasl {
             None => None,
             Some(sasl) => Some(sasl?),
         };
-        Some(Kafka { connection: Connection { brokers: brokers?, tls, sasl, options }, namespace, snapshot })
+        let connection = Connection { brokers: brokers?, tls, sasl, options };
+        Some(Kafka { connection, namespace, snapshot, standby })
     })?
 }
 

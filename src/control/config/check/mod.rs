@@ -10,7 +10,7 @@ mod windows;
 use std::path::{Path, PathBuf};
 
 use crate::control::config::section::{Section, Value};
-use crate::control::config::{Config, Log, Overrides, SourceKind, Store};
+use crate::control::config::{Config, Log, Overrides, SourceConfig, SourceKind, Store};
 use crate::model::time::Millis;
 use crate::pipeline::options::Options;
 
@@ -42,6 +42,9 @@ fn read(top: &Section<'_>, overrides: &Overrides) -> Config {
     let cluster = sources::Cluster { written: top.get("kafka").is_some(), kafka: kafka.as_ref() };
     let (sources, source_options) = sources::read(top, &identity, cluster);
     warn_unused_kafka(top, &store, sources.iter().any(|source| matches!(source.kind, SourceKind::Kafka(_))));
+    if kafka.as_ref().is_some_and(|kafka| kafka.standby) {
+        check_standby(top, &store, &sources);
+    }
 
     let engine = engine::engine(top);
     let pipeline = Options {
@@ -86,6 +89,23 @@ fn warn_unused_kafka(top: &Section<'_>, store: &Store, kafka_source: bool) {
         && *store != Store::Kafka
     {
         value.warn("is not used: neither the store nor a source is kafka");
+    }
+}
+
+/// Another instance can go on only from what it can reach, too.
+fn check_standby(top: &Section<'_>, store: &Store, sources: &[SourceConfig]) {
+    let entries = top.get("kafka").and_then(|kafka| kafka.entries()).unwrap_or_default();
+    let Some((_, value)) = entries.into_iter().find(|(key, _)| *key == "standby") else { return };
+    if *store != Store::Kafka {
+        value.fault(
+            "needs `store: kafka`: a standby goes on from the state of the active instance, which must be there",
+        );
+    }
+    for source in sources {
+        if matches!(source.kind, SourceKind::File(_) | SourceKind::Stdin { .. }) {
+            let name = &source.name;
+            value.fault(format!("source {name:?} is read on one machine only, and a standby could not go on with it"));
+        }
     }
 }
 

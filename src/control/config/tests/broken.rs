@@ -103,6 +103,19 @@ fn listening() {
 }
 
 #[test]
+fn a_standby_needs_what_both_can_reach() {
+    let wanted = "needs `store: kafka`: a standby goes on from the state of the active instance, which must be there";
+    faults(
+        "kafka: {brokers: [a:1], standby: §true}\nsources: [{name: in, type: http}]",
+        &[&format!("kafka.standby: {wanted}")],
+    );
+    faults(
+        "store: kafka\nkafka: {brokers: [a:1], standby: §true}\nsources: [{name: in, type: file, path: /x, format: native}]",
+        &["kafka.standby: source \"in\" is read on one machine only, and a standby could not go on with it"],
+    );
+}
+
+#[test]
 fn secrets() {
     faults("token: §{file: empty}", &["token: the secret is empty"]);
     faults("token: §{}", &["token: takes exactly one of file, credential or env"]);

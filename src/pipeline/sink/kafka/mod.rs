@@ -10,6 +10,7 @@ mod look;
 mod read_back;
 pub mod records;
 mod reports;
+pub mod standby;
 mod state_log;
 #[cfg(test)]
 mod tests;
