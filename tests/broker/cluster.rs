@@ -1,10 +1,8 @@
-//! The broker under test, and what tests need from it: topics, records written and read by plain clients.
+//! The cluster under test, and what tests need from it: topics, records written and read by plain clients.
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -23,13 +21,15 @@ use secrecy::SecretString;
 use tidegate::model::time::Stopwatch;
 use tidegate::pipeline::source::kafka::connection::{Connection, Mechanism, Sasl, Tls};
 
+use crate::node::{Kind, Node, Told};
+
 pub struct Cluster {
-    folder: tempfile::TempDir,
-    ports: [u16; 3],
-    told: BTreeMap<String, String>,
+    // Before the folder: the brokers are gone when it goes.
+    nodes: Vec<Node>,
+    _folder: tempfile::TempDir,
+    kind: Kind,
+    told: Told,
     names: AtomicU32,
-    /// Whether an authorizer denies what was not granted.
-    is_guarded: bool,
 }
 
 /// A record as a plain client sees it.
@@ -43,65 +43,27 @@ pub struct Seen {
 }
 
 impl Cluster {
-    pub fn start() -> Result<Self, String> {
-        Self::start_as(false)
-    }
-
-    /// A cluster on which the user of the secure listener may do nothing so far. Over the plain one everything is allowed.
-    pub fn start_guarded() -> Result<Self, String> {
-        Self::start_as(true)
-    }
-
-    fn start_as(is_guarded: bool) -> Result<Self, String> {
-        let listeners: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports = std::array::from_fn(|index| listeners[index].local_addr().unwrap().port());
-        drop(listeners);
-        let mut cluster = Self {
-            folder: tempfile::tempdir().unwrap(),
-            ports,
-            told: BTreeMap::new(),
-            names: AtomicU32::new(0),
-            is_guarded,
-        };
-        cluster.told = cluster.script("start", &[])?;
+    /// Starts one. On `Kind::Guarded` the user of the secure listener may do nothing so far.
+    ///
+    /// # Errors
+    /// Why this machine cannot run it.
+    pub fn start(kind: Kind) -> Result<Self, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let nodes = Node::all(kind, folder.path());
+        // Whatever comes of it: those that do run are stopped when this goes.
+        let mut cluster = Self { nodes, _folder: folder, kind, told: Told::new(), names: AtomicU32::new(0) };
+        cluster.told = Node::start_all(&cluster.nodes)?;
         Ok(cluster)
     }
 
-    /// Runs the script over our folder and ports; what it printed as `name=value`.
-    fn script(&self, verb: &str, more: &[&str]) -> Result<BTreeMap<String, String>, String> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broker/kafka.sh");
-        let options: &[&str] = if self.is_guarded { &["--sasl-ssl", "--guarded"] } else { &["--sasl-ssl"] };
-        let output = Command::new(script)
-            .args([verb, &self.folder.path().to_string_lossy()])
-            .args(if more.is_empty() { options } else { more })
-            .env("KAFKA_PORT", self.ports[0].to_string())
-            .env("KAFKA_CONTROLLER_PORT", self.ports[1].to_string())
-            .env("KAFKA_SASL_PORT", self.ports[2].to_string())
-            .env("KAFKA_OWNER", std::process::id().to_string())
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if output.status.code() == Some(77) {
-            return Err(text.trim().trim_start_matches("skipped: ").to_owned());
-        }
-        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-        Ok(text.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
+    /// Its brokers; the number of each is its place, from 1.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
     }
 
-    /// Stops the broker in order, as for maintenance.
-    pub fn stop(&self) {
-        self.script("stop", &[]).unwrap();
-    }
-
-    /// Starts it again over the same data.
-    pub fn restart(&self) {
-        self.script("start", &[]).unwrap();
-    }
-
-    /// Sends a signal to the broker's process: `STOP` and `CONT` make it silent for a while.
-    pub fn signal(&self, signal: &str) {
-        let pid = std::fs::read_to_string(self.folder.path().join("pid")).unwrap();
-        assert!(Command::new("kill").args([&format!("-{signal}"), pid.trim()]).status().unwrap().success());
+    /// Copies of everything.
+    pub fn copies(&self) -> String {
+        self.kind.size().to_string()
     }
 
     /// Runs a `kafka-acls.sh` command as the administrator.
@@ -111,11 +73,16 @@ impl Cluster {
             let at = words.iter().position(|word| *word == option).unwrap();
             words.drain(at..at + 2);
         }
-        self.script("acls", &words).unwrap();
+        self.nodes[0].acls(&words);
+    }
+
+    /// The plain listeners, as clients take them.
+    pub fn brokers(&self) -> String {
+        self.nodes.iter().map(Node::address).collect::<Vec<_>>().join(",")
     }
 
     pub fn connection(&self) -> Connection {
-        Connection { brokers: vec![self.told["bootstrap"].clone()], ..Connection::default() }
+        Connection { brokers: self.nodes.iter().map(Node::address).collect(), ..Connection::default() }
     }
 
     /// With TLS and SCRAM.
@@ -143,7 +110,7 @@ impl Cluster {
 
     fn plain(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.told["bootstrap"]);
+        config.set("bootstrap.servers", self.brokers());
         config
     }
 
@@ -160,7 +127,7 @@ impl Cluster {
 
     /// Creates a topic.
     pub fn create(&self, name: &str, partitions: i32) {
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(self.kind.size() as i32));
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
         block_on(self.admin().create_topics([&topic], &options)).unwrap()[0].as_ref().unwrap();
     }
@@ -227,6 +194,13 @@ impl Cluster {
         seen
     }
 
+    /// Where the partitions of a topic end.
+    pub fn ends(&self, topic: &str, partitions: i32) -> Vec<i64> {
+        let consumer: BaseConsumer = self.plain().set("group.id", "test-reader").create().unwrap();
+        let end = |partition| consumer.fetch_watermarks(topic, partition, Duration::from_secs(10)).unwrap().1;
+        (0..partitions).map(end).collect()
+    }
+
     /// What the group committed: offset and metadata by partition.
     pub fn committed(&self, group: &str, topic: &str, partitions: i32) -> Vec<(Option<i64>, String)> {
         let consumer: BaseConsumer = self.plain().set("group.id", group).create().unwrap();
@@ -237,12 +211,6 @@ impl Cluster {
             .iter()
             .map(|at| (at.offset().to_raw().filter(|raw| *raw >= 0), at.metadata().to_owned()))
             .collect()
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        let _ = self.script("stop", &[]);
     }
 }
 

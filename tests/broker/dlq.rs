@@ -35,12 +35,12 @@ fn input(cluster: &Cluster) -> String {
 }
 
 /// Runs `tidegate dlq`.
-fn dlq(config: &Path, words: &[&str]) -> Output {
+pub fn dlq(config: &Path, words: &[&str]) -> Output {
     Command::new(binary()).arg("dlq").args(words).arg("--config").arg(config).output().unwrap()
 }
 
 /// The dead letters, and that the list ended well.
-fn list(config: &Path, words: &[&str]) -> Vec<Value> {
+pub fn list(config: &Path, words: &[&str]) -> Vec<Value> {
     let output = dlq(config, &[&["list", "--output", "json"], words].concat());
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()

@@ -11,6 +11,7 @@ use tidegate::cli::doctor::checks::Check;
 use crate::Test;
 use crate::cluster::{Cluster, block_on};
 use crate::end_to_end::{Daemon, binary, configure};
+use crate::node::Kind;
 
 pub const TESTS: [Test; 4] = [
     ("doctor::a_healthy_cluster_has_nothing_against_it", a_healthy_cluster_has_nothing_against_it),
@@ -224,7 +225,7 @@ fn merged(commands: &[String]) -> Vec<String> {
 
 /// Whoever does what doctor says, and nothing else, ends with a cluster on which nothing is wrong and the daemon runs.
 fn what_it_says_to_grant_is_what_is_needed(_: &Cluster) {
-    let cluster = Cluster::start_guarded().unwrap();
+    let cluster = Cluster::start(Kind::Guarded).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (namespace, input) = ("guarded", cluster.topic("guarded-in", 1));
     // Over the plain listener everybody is the administrator.

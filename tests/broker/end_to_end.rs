@@ -43,17 +43,22 @@ impl Daemon {
 
     /// Starts a daemon that dies when it comes to this place for the n-th time; it need not come as far as being ready.
     pub fn start_to_die(config: &Path, folder: &Path, place: Place, pass: u64) -> Self {
-        Self::launch(config, folder, Some(format!("{}:{pass}", place.name())))
+        Self::launch(config, folder, Some(("TIDEGATE_TEST_CRASH", &format!("{}:{pass}", place.name()))))
     }
 
-    /// Starts a daemon and does not wait for it; `crash` is `TIDEGATE_TEST_CRASH`.
-    pub fn launch(config: &Path, folder: &Path, crash: Option<String>) -> Self {
+    /// Starts a daemon that panics when a stage of it turns to a text; it need not come as far as being ready.
+    pub fn start_with_trap(config: &Path, folder: &Path, trap: &str) -> Self {
+        Self::launch(config, folder, Some(("TIDEGATE_TEST_PANIC", trap)))
+    }
+
+    /// Starts a daemon with this in its environment, and does not wait for it.
+    pub fn launch(config: &Path, folder: &Path, variable: Option<(&str, &str)>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = std::fs::File::options().create(true).append(true).open(folder.join("daemon.log")).unwrap();
         let child = Command::new(binary())
             .args(["run", "--config", &config.to_string_lossy(), "--listen", &format!("127.0.0.1:{port}")])
             .args(["--data-dir", &folder.to_string_lossy()])
-            .envs(crash.map(|crash| ("TIDEGATE_TEST_CRASH", crash)))
+            .envs(variable)
             .stderr(log)
             .spawn()
             .unwrap();
@@ -119,20 +124,26 @@ impl Daemon {
         false
     }
 
-    /// Sends it a signal.
+    /// Sends it a signal: `STOP` makes it stand still, `CONT` go on.
     pub fn signal(&self, signal: &str) {
-        let words = [format!("-{signal}"), self.child.id().to_string()];
-        assert!(Command::new("kill").args(words).status().unwrap().success());
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
     }
 
-    /// Waits for its end; the exit code, if it was not killed.
-    pub fn ended(mut self, within: Duration) -> Option<i32> {
+    /// Its exit code, if it has ended by itself.
+    pub fn has_ended(&mut self) -> Option<i32> {
+        let status = self.child.try_wait().unwrap()?;
+        Some(status.code().unwrap_or_else(|| panic!("nobody killed it: {status}")))
+    }
+
+    /// Waits for it to end by itself; its exit code.
+    pub fn ended(mut self, within: Duration) -> i32 {
         let watch = Stopwatch::start();
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
+            if let Some(code) = self.has_ended() {
+                return code;
             }
-            assert!(watch.elapsed() < within, "it runs on after {within:?}");
+            assert!(watch.elapsed() < within, "it goes on after {within:?}: {}", self.get("/metrics"));
             std::thread::sleep(Duration::from_millis(20));
         }
     }

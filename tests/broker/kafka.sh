@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
-# One Apache Kafka broker (KRaft, loopback only) for tests, from its Maven artifacts.
+# Apache Kafka brokers (KRaft, loopback only) for tests, from their Maven artifacts: one alone, or each of a cluster.
 #
 #   kafka.sh fetch                     gets the jars, once
 #   kafka.sh start DIR [--sasl-ssl [--guarded]]  starts a broker whose files are in DIR; a second start over the same DIR keeps the data
 #   kafka.sh stop DIR                  stops it in order; DIR stays
 #   kafka.sh kill DIR                  stops it as a power cut would
 #   kafka.sh acls DIR ARGUMENTS        runs kafka-acls over the plain listener
+#   kafka.sh lead DIR TOPIC PARTITION NODE,NODE..  makes the first of these, which have its replicas, the partition's leader
 #
 # With --guarded an authorizer denies what was not granted; whoever comes by the plain listener may do everything.
 # start prints one `name=value` line each for bootstrap and, with --sasl-ssl, sasl_bootstrap, ca, user and password.
 # With KAFKA_OWNER=PID the broker is stopped when that process is gone, so that a killed test leaves nothing behind.
 # Ports are the caller's: KAFKA_PORT, KAFKA_CONTROLLER_PORT, KAFKA_SASL_PORT (defaults 19092 to 19094).
+# A broker of a cluster has a number, KAFKA_NODE (default 1), and is told of all of them: KAFKA_VOTERS=1@HOST:PORT,2@HOST:PORT..
+# with the ports of their controllers, KAFKA_COPIES of everything (default 1). They must be started together: none is ready
+# before most of them are.
 # The jars lie in TIDEGATE_KAFKA_JARS, or in target/kafka of this checkout.
 # Exit 77 and a line `skipped: why` mean that this machine cannot run the broker.
 set -euo pipefail
@@ -25,6 +29,11 @@ cluster_id=dGlkZWdhdGUtYnJva2VyMQ
 sasl_user=tidegate
 sasl_password=flood-gate-secret
 ready_seconds=60
+node=${KAFKA_NODE:-1}
+voters=${KAFKA_VOTERS:-$node@127.0.0.1:$controller_port}
+copies=${KAFKA_COPIES:-1}
+# With three copies one broker may be away.
+copies_needed=$((copies > 1 ? copies - 1 : 1))
 
 skip() {
     echo "skipped: $1"
@@ -85,8 +94,8 @@ write_config() {
     fi
     cat >"$dir/server.properties" <<CONFIG
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:$controller_port
+node.id=$node
+controller.quorum.voters=$voters
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listeners=$listeners,CONTROLLER://127.0.0.1:$controller_port
@@ -94,16 +103,23 @@ advertised.listeners=$advertised
 listener.security.protocol.map=$protocols
 log.dirs=$dir/data
 auto.create.topics.enable=false
-offsets.topic.replication.factor=1
+min.insync.replicas=$copies_needed
+offsets.topic.replication.factor=$copies
 offsets.topic.num.partitions=3
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor=$copies
+transaction.state.log.min.isr=$copies_needed
 transaction.state.log.num.partitions=3
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor=$copies
+share.coordinator.state.topic.min.isr=$copies_needed
 group.initial.rebalance.delay.ms=0
 # Its default of 128 MiB does not fit a small heap.
 log.cleaner.dedupe.buffer.size=8388608
+CONFIG
+    # The defaults, 9 and 10 s, are how long a test would wait for a dead broker and for the end of an abandoned transaction.
+    [[ $copies -eq 1 ]] || cat >>"$dir/server.properties" <<CONFIG
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 CONFIG
     [[ $guarded == no ]] || cat >>"$dir/server.properties" <<CONFIG
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
@@ -118,10 +134,12 @@ ssl.keystore.location=$dir/server.pem
 CONFIG
 }
 
-# Sets `java` to the command line up to the class.
+# Sets `java` to the command line up to the class. Brokers of a cluster share the machine, and are restarted more often than
+# code that is compiled with more effort would pay.
 java_for() {
-    local dir=$1
-    java=(java -Xmx512m -Xms128m -XX:+UseSerialGC -Dorg.apache.logging.log4j.level=INFO "-Dkafka.logs.dir=$dir" -cp "$jars/*")
+    local dir=$1 size=(-Xmx512m -Xms128m)
+    [[ $copies -eq 1 ]] || size=(-Xmx256m -Xms64m -XX:TieredStopAtLevel=1)
+    java=(java "${size[@]}" -XX:+UseSerialGC -Dorg.apache.logging.log4j.level=INFO "-Dkafka.logs.dir=$dir" -cp "$jars/*")
 }
 
 watch_owner() {
@@ -142,7 +160,7 @@ start() {
     dir=$(cd "$1" && pwd)
     [[ ${2:-} != --sasl-ssl ]] || sasl=yes
     [[ ${3:-} != --guarded ]] || guarded=yes
-    fetch
+    [[ -e $dir/data/meta.properties ]] || fetch # Whatever ran here before can run again.
     ! alive "$dir" || fail "a broker already runs in $dir"
     [[ $sasl == no ]] || make_certificates "$dir"
     write_config "$dir" "$sasl" "$guarded"
@@ -154,6 +172,7 @@ start() {
             --config "$dir/server.properties" "${scram[@]}" >"$dir/format.log" 2>&1 ||
             { cat "$dir/format.log" >&2; fail "the storage could not be formatted"; }
     fi
+    [[ ! -e $dir/broker.log ]] || mv "$dir/broker.log" "$dir/broker.before.log"
     : >"$dir/broker.log"
     # Its own session: an interrupt at the terminal is for the test, which then stops the broker in order.
     setsid "${java[@]}" kafka.Kafka "$dir/server.properties" >>"$dir/broker.log" 2>&1 </dev/null &
@@ -188,6 +207,19 @@ acls() {
     "${java[@]}" org.apache.kafka.tools.AclCommand --bootstrap-server "127.0.0.1:$port" "${@:2}"
 }
 
+# The order of replicas names the preferred leader; then it is elected.
+lead() {
+    local dir topic=$2 partition=$3 replicas=$4
+    dir=$(cd "$1" && pwd)
+    java_for "$dir"
+    echo "{\"version\":1,\"partitions\":[{\"topic\":\"$topic\",\"partition\":$partition,\"replicas\":[$replicas]}]}" >"$dir/lead.json"
+    "${java[@]}" org.apache.kafka.tools.reassign.ReassignPartitionsCommand --bootstrap-server "127.0.0.1:$port" \
+        --reassignment-json-file "$dir/lead.json" --execute >"$dir/lead.log" 2>&1 || { cat "$dir/lead.log" >&2; exit 1; }
+    "${java[@]}" org.apache.kafka.tools.LeaderElectionCommand --bootstrap-server "127.0.0.1:$port" \
+        --election-type preferred --topic "$topic" --partition "$partition" >>"$dir/lead.log" 2>&1 ||
+        { cat "$dir/lead.log" >&2; exit 1; }
+}
+
 stop() {
     local dir signal=${2:-TERM} pid
     dir=$(cd "$1" && pwd)
@@ -208,5 +240,6 @@ start) start "${@:2}" ;;
 stop) stop "${2:?stop needs a folder}" ;;
 kill) stop "${2:?kill needs a folder}" KILL ;;
 acls) acls "${2:?acls needs a folder}" "${@:3}" ;;
-*) fail "usage: kafka.sh fetch | start DIR [--sasl-ssl] | stop DIR | kill DIR | acls DIR ARGUMENTS" ;;
+lead) lead "${2:?lead needs a folder}" "${@:3}" ;;
+*) fail "usage: kafka.sh fetch | start DIR [--sasl-ssl] | stop DIR | kill DIR | acls DIR ARGUMENTS | lead DIR TOPIC PARTITION NODES" ;;
 esac

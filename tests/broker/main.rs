@@ -1,14 +1,20 @@
-//! Tests against a real Apache Kafka. One broker is started for all of them; where it cannot be, they say "skipped" and why.
+//! Tests against a real Apache Kafka. One broker is started for all of them (few tests need other ones, and start them
+//! themselves); where it cannot be, they say "skipped" and why.
 //!
 //! Arguments: words that the names of the tests to run must contain. `TIDEGATE_REQUIRE_BROKER=1` makes a skip a failure.
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, reason = "test code")]
 
 mod cluster;
+mod coordinators;
 mod dlq;
 mod doctor;
 mod end_to_end;
+mod faults;
+mod flood;
 mod kills;
 mod messages;
+mod node;
+mod poison;
 mod requeue;
 mod sink;
 mod snapshot;
@@ -21,6 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use cluster::Cluster;
+use node::Kind;
 use tidegate::model::time::Stopwatch;
 
 type Test = (&'static str, fn(&Cluster));
@@ -33,6 +40,8 @@ fn main() -> ExitCode {
         topics::TESTS.as_slice(),
         &end_to_end::TESTS,
         &kills::TESTS,
+        &faults::TESTS,
+        &poison::TESTS,
         &storm::TESTS,
         &dlq::TESTS,
         &doctor::TESTS,
@@ -49,7 +58,7 @@ fn main() -> ExitCode {
     if wanted.is_empty() {
         return ExitCode::SUCCESS;
     }
-    let cluster = match Cluster::start() {
+    let cluster = match Cluster::start(Kind::Single) {
         Ok(cluster) => cluster,
         Err(why) => {
             println!("skipped: {why}");

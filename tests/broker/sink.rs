@@ -363,9 +363,9 @@ fn an_unknown_outcome_is_settled(cluster: &Cluster) {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 std::thread::sleep(Duration::from_millis(delay));
-                cluster.signal("STOP");
+                cluster.nodes()[0].signal("STOP");
                 std::thread::sleep(Duration::from_millis(silence));
-                cluster.signal("CONT");
+                cluster.nodes()[0].signal("CONT");
             });
             let begun = Stopwatch::start();
             let faults = insist(&mut sink, &bench.epoch(number));
@@ -376,11 +376,11 @@ fn an_unknown_outcome_is_settled(cluster: &Cluster) {
         });
     }
     number += 1;
-    cluster.stop();
+    cluster.nodes()[0].stop();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_secs(5));
-            cluster.restart();
+            cluster.nodes()[0].start();
         });
         let faults = insist(&mut sink, &bench.epoch(number));
         println!("  away: {} faults", faults.len());

@@ -235,13 +235,13 @@ fn a_silent_broker_is_no_idle_partition(cluster: &Cluster) {
     let (sender, receiver) = bounded(4);
     with_source(&options(cluster, &[&topic]), &[], sender, || {
         assert!(listen(&receiver, &|heard: &Heard| heard.idle.len() == 1).failed.is_none());
-        cluster.signal("STOP");
+        cluster.nodes()[0].signal("STOP");
         let mut unsure = false;
         let begun = Stopwatch::start();
         while !unsure && begun.elapsed() < Duration::from_secs(20) {
             unsure = matches!(receiver.recv_timeout(Duration::from_millis(100)), Ok(SourceEvent::Unsure(_)));
         }
-        cluster.signal("CONT");
+        cluster.nodes()[0].signal("CONT");
         assert!(unsure, "the partition stays idle although nothing is known of it");
         assert!(listen(&receiver, &|heard: &Heard| heard.idle.len() == 1).failed.is_none());
     });

@@ -12,7 +12,7 @@ use tidegate::model::time::Stopwatch;
 use crate::Test;
 use crate::cluster::Cluster;
 use crate::end_to_end::{Daemon, binary, configure, events, setting};
-use crate::kills::essence;
+use crate::flood::assert_same;
 
 pub const TESTS: [Test; 2] = [
     ("standby::takes_over_from_one_that_is_killed_stopped_or_stands_still", takes_over),
@@ -112,19 +112,16 @@ fn takes_over(cluster: &Cluster) {
     silent.signal("STOP");
     let after_silence = until_active(&mut standby);
     silent.signal("CONT");
-    assert_eq!(silent.ended(LIMIT), Some(3), "{}", left.log());
+    assert_eq!(silent.ended(LIMIT), 3, "{}", left.log());
 
     assert!(sender.wait().unwrap().success());
     standby.finish(alerts);
     let config = configure(cluster, folder.path(), &quiet, &input);
     Daemon::start(&config, folder.path()).finish(alerts);
-    let (taken_over, undisturbed) = (essence(&events(cluster, &namespace)), essence(&events(cluster, &quiet)));
-    let differences: Vec<&String> = taken_over.symmetric_difference(&undisturbed).collect();
-    assert!(differences.is_empty(), "{differences:#?}");
+    let n_incidents = assert_same(&events(cluster, &namespace), &events(cluster, &quiet));
     println!(
         "  taken over {after_kill:.1?} after kill -9, {after_silence:.1?} after a stand-still, {after_stop:.1?} after a stop; \
-         {} incidents, equal to an undisturbed run",
-        taken_over.len()
+         {n_incidents} incidents, equal to an undisturbed run"
     );
 }
 
