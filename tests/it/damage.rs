@@ -1,6 +1,7 @@
 //! A state file that was damaged: a clear error, or the very same state; never a start on another one.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tidegate::pipeline::sink::sqlite::{FILE_NAME, SqliteOptions, SqliteSink};
 use tidegate::pipeline::sink::{Epoch, EpochSink as _};
@@ -23,7 +24,15 @@ fn epochs() -> Vec<Epoch> {
 
 /// What a daemon would start from.
 fn read(folder: &Path) -> Result<Restored, String> {
-    let mut sink = SqliteSink::open(SqliteOptions::new(folder.join(FILE_NAME))).map_err(|error| error.to_string())?;
+    let mut tries = 0;
+    let mut sink = loop {
+        tries += 1;
+        match SqliteSink::open(SqliteOptions::new(folder.join(FILE_NAME))) {
+            // A process that another test starts has our files, and so our lock, until it is itself.
+            Err(error) if error.is_retryable() && tries < 500 => std::thread::sleep(Duration::from_millis(5)),
+            opened => break opened.map_err(|error| error.to_string())?,
+        }
+    };
     let mut restored = Restored::default();
     sink.restore(&mut |block| restored.take_block(block)).map_err(|error| error.to_string())?;
     Ok(restored)
