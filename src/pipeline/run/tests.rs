@@ -9,6 +9,7 @@ use crossbeam::channel::SendTimeoutError;
 use super::*;
 use crate::model::alert::Format;
 use crate::model::fingerprint::HashKey;
+use crate::model::time::Timestamp;
 use crate::model::time::{Millis, Stopwatch, SystemClock};
 use crate::pipeline::options::{EpochOptions, Options, SourceOptions, WindowRule};
 use crate::pipeline::sink::memory::MemoryStore;

@@ -128,6 +128,21 @@ impl ClientContext for Health {
 
 impl ConsumerContext for Health {}
 
+/// Whether an error stays as it is until a person acts. The library mends all others by itself.
+pub(crate) fn is_for_good(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::UnknownPartition
+                    | RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::GroupAuthorizationFailed
+            )
+        )
+}
+
 /// Passes a line of the client library on. It mends most of what it calls an error by itself, hence WARN at most.
 pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     use RDKafkaLogLevel as Level;

@@ -12,7 +12,7 @@ use crate::model::time::{Clock, Stopwatch, Timestamp};
 use crate::pipeline::source::buffer::Home;
 use crate::pipeline::source::kafka::batch::Record;
 use crate::pipeline::source::kafka::gauges::Gauges;
-use crate::pipeline::source::kafka::health::{Health, Snapshot};
+use crate::pipeline::source::kafka::health::{Health, Snapshot, is_for_good};
 use crate::pipeline::source::kafka::lane::{self, Change, Lane};
 use crate::pipeline::source::kafka::partitions::{LaneQueue, close};
 use crate::pipeline::source::kafka::{OnOffsetLost, Options};
@@ -295,18 +295,7 @@ impl<'a> Reader<'a> {
 
     /// Most faults are mended by the client library itself; these are not.
     fn fault(&self, partition: &str, error: &KafkaError) -> Result<(), Stop> {
-        let for_good = matches!(error, KafkaError::MessageConsumptionFatal(_))
-            || matches!(
-                error.rdkafka_error_code(),
-                Some(
-                    Code::UnknownTopic
-                        | Code::UnknownPartition
-                        | Code::UnknownTopicOrPartition
-                        | Code::TopicAuthorizationFailed
-                        | Code::GroupAuthorizationFailed
-                )
-            );
-        if for_good {
+        if is_for_good(error) {
             let place = if partition.is_empty() { String::new() } else { format!("partition {partition}: ") };
             return Err(Stop::Failed(format!("{place}{error}")));
         }

@@ -13,7 +13,7 @@ use crate::pipeline::sink::kafka::records::{OWNER_KEY, StateKey};
 use crate::pipeline::sink::kafka::standby::{Shadow, Warm};
 use crate::pipeline::snapshot::{Keeper, LocalCopy as _};
 use crate::pipeline::source::kafka::connection::Connection;
-use crate::pipeline::source::kafka::health::Health;
+use crate::pipeline::source::kafka::health::{Health, is_for_good};
 use crate::pipeline::source::kafka::partitions::close;
 
 /// Records read in one turn at most, so that whoever calls can look after something else.
@@ -128,7 +128,7 @@ impl Follower {
                     self.next = message.offset() + 1;
                     self.take(message.offset(), message.key(), message.payload().unwrap_or_default())?;
                 }
-                Some(Err(error)) if is_for_good(&error) => return Err(error.to_string()),
+                Some(Err(error)) if was_deleted(&error) || is_for_good(&error) => return Err(error.to_string()),
                 Some(Err(error)) => tracing::debug!(%error, "follow the state"),
             }
             wait = Duration::ZERO;
@@ -184,17 +184,7 @@ impl Follower {
     }
 }
 
-/// Whether it stays so: the topic is not there, or what is to be read next was deleted.
-fn is_for_good(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::MessageConsumptionFatal(_))
-        || matches!(
-            error.rdkafka_error_code(),
-            Some(
-                Code::AutoOffsetReset
-                    | Code::UnknownTopic
-                    | Code::UnknownPartition
-                    | Code::UnknownTopicOrPartition
-                    | Code::TopicAuthorizationFailed
-            )
-        )
+/// Whether what is to be read next is not there any more.
+fn was_deleted(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(Code::AutoOffsetReset)
 }
